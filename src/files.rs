@@ -1,0 +1,232 @@
+//! The few ways in which wslk changes a disk: whole-file replacement, staging folders, the lock.
+//!
+//! In: a path and content. Out: the new state or the old one, never a half. Must not know what the
+//! files mean, nor where they live ([`crate::home`] does).
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What was being done to which path when the system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    /// An error for `action` (a verb: "read", "replace") on `path`.
+    #[must_use]
+    pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+
+    /// What the system answered.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// The path that the system refused.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("free some space there, or point --home (WSLK_HOME) at a larger disk; what was finished is kept")
+            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Some("point --home (WSLK_HOME) at a folder that you can write to")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The text of a file.
+pub fn read(path: &Path) -> Result<String, FileError> {
+    fs::read_to_string(path).map_err(|source| FileError::new("read", path, source))
+}
+
+/// The text of a file, or `None` where there is no such file.
+pub fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FileError::new("read", path, source)),
+    }
+}
+
+/// Makes a folder and those above it.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(|source| FileError::new("create", path, source))
+}
+
+/// Replaces a file whole: a reader sees the old content or the new one, also after a power cut.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> {
+    let error = |source| FileError::new("replace", path, source);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".wslk-").tempfile_in(folder).map_err(error)?;
+    file.write_all(content.as_ref()).map_err(error)?;
+    file.as_file().sync_all().map_err(error)?;
+    file.persist(path).map_err(|e| error(e.error))?;
+    sync_dir(folder)
+}
+
+/// Removes a folder and all in it; a folder that is not there is fine. Read-only folders inside are
+/// made writable first, since source trees are kept read-only.
+pub fn remove_dir(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            make_folders_writable(path)?;
+            fs::remove_dir_all(path).map_err(|source| FileError::new("remove", path, source))
+        }
+        Err(source) => Err(FileError::new("remove", path, source)),
+    }
+}
+
+fn make_folders_writable(path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let error = |source| FileError::new("make writable", path, source);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(error)?;
+    for entry in fs::read_dir(path).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        if entry.file_type().map_err(error)?.is_dir() {
+            make_folders_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_dir(path: &Path) -> Result<(), FileError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|source| FileError::new("flush", path, source))
+}
+
+/// A folder under construction beside its final place; it vanishes unless it is [published].
+///
+/// [published]: Staging::publish
+#[derive(Debug)]
+pub struct Staging {
+    folder: tempfile::TempDir,
+    target: PathBuf,
+}
+
+impl Staging {
+    /// An empty folder on the same file system as `target`, whose parent is made if missing.
+    pub fn beside(target: &Path) -> Result<Self, FileError> {
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        create_dir(parent)?;
+        let folder = tempfile::Builder::new()
+            .prefix(".staging-")
+            .tempdir_in(parent)
+            .map_err(|source| FileError::new("create a staging folder in", parent, source))?;
+        Ok(Self { folder, target: target.to_owned() })
+    }
+
+    /// Where to write while the folder is under construction.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Renames the folder to its final place, which must not exist yet.
+    pub fn publish(self) -> Result<PathBuf, FileError> {
+        let error = |source| FileError::new("publish", &self.target, source);
+        fs::rename(self.folder.path(), &self.target).map_err(error)?;
+        let target = self.target.clone();
+        // The folder has moved: dropping the guard must not remove what is at the old name.
+        let _moved = self.folder.keep();
+        sync_dir(target.parent().unwrap_or(Path::new("/")))?;
+        Ok(target)
+    }
+}
+
+/// The exclusive lock of one `WSLK_HOME`; released when dropped, also by a kill.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another wslk holds it.
+    #[error("another wslk is at work on {}", .0.display())]
+    Held(PathBuf),
+    /// The lock file could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Lock {
+    /// Takes the lock at `path`, or says at once that somebody else has it.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        create_dir(path.parent().unwrap_or(Path::new("/")))?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|source| FileError::new("open", path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(FileError::new("lock", path, source).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replace_leaves_no_litter() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("deep/state.json");
+        replace(&path, "one")?;
+        replace(&path, "two")?;
+        assert_eq!(read(&path)?, "two");
+        assert_eq!(fs::read_dir(folder.path().join("deep"))?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn staging_vanishes_or_is_published_whole() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let target = folder.path().join("product");
+        let dropped = Staging::beside(&target)?;
+        fs::write(dropped.path().join("half"), "")?;
+        drop(dropped);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 0);
+
+        let staging = Staging::beside(&target)?;
+        fs::write(staging.path().join("whole"), "")?;
+        assert_eq!(staging.publish()?, target);
+        assert!(target.join("whole").exists());
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_lock_is_exclusive() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("lock");
+        let held = Lock::take(&path)?;
+        assert!(matches!(Lock::take(&path), Err(LockError::Held(_))));
+        drop(held);
+        Lock::take(&path)?;
+        Ok(())
+    }
+}

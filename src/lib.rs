@@ -1,0 +1,23 @@
+//! wslk gives a WSL2 user a kernel that can checkpoint and restore processes, and proves it.
+//!
+//! Every arrow is a product on disk, bound to the digests of what it was made from:
+//!
+//! ```text
+//! tag ─▶ source tree ─▶ config + audit ─▶ build (container) ─▶ artefacts ─▶ boot test
+//!        [source]       [kconfig]         [build]              [artefact]   [boot], [smoke]
+//! ```
+//!
+//! Read on in the order of the modules below. Upper ones use those under them, never the reverse; a
+//! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
+//!
+//! - edge: [`cli`] (the only one that knows clap)
+//! - composition: [`pipeline`] (the order of stages), [`settings`], [`error`], [`exit`]
+//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`]
+//! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
+
+pub mod digest;
+pub mod exec;
+pub mod files;
+pub mod home;
+pub mod process;
+pub mod report;
