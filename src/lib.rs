@@ -10,14 +10,27 @@
 //! Read on in the order of the modules below. Upper ones use those under them, never the reverse; a
 //! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
 //!
-//! - edge: [`cli`] (the only one that knows clap)
-//! - composition: [`pipeline`] (the order of stages), [`settings`], [`error`], [`exit`]
+//! - edge: `cli` (the only one that knows clap)
+//! - composition: `pipeline` (the order of stages), `settings`, `error`, `exit`
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`]
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
-pub mod digest;
+pub mod source;
+
+pub mod kconfig;
+
+pub mod build;
+
+pub mod artefact;
+
+pub mod smoke;
+
+pub mod boot;
+
 pub mod exec;
+pub mod report;
+
+pub mod digest;
 pub mod files;
 pub mod home;
 pub mod process;
-pub mod report;
