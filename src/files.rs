@@ -20,7 +20,11 @@ impl FileError {
     /// An error for `action` (a verb: "read", "replace") on `path`.
     #[must_use]
     pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { action, path: path.to_owned(), source }
+        Self {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// What the system answered.
@@ -39,9 +43,9 @@ impl FileError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some("free some space there, or point --home (WSLK_HOME) at a larger disk; what was finished is kept")
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+                "free some space there, or point --home (WSLK_HOME) at a larger disk; what was finished is kept",
+            ),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Some("point --home (WSLK_HOME) at a folder that you can write to")
             }
@@ -72,9 +76,15 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 /// Replaces a file whole: a reader sees the old content or the new one, also after a power cut.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> {
     let error = |source| FileError::new("replace", path, source);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     create_dir(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".wslk-").tempfile_in(folder).map_err(error)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".wslk-")
+        .tempfile_in(folder)
+        .map_err(error)?;
     file.write_all(content.as_ref()).map_err(error)?;
     file.as_file().sync_all().map_err(error)?;
     file.persist(path).map_err(|e| error(e.error))?;
@@ -132,7 +142,10 @@ impl Staging {
             .prefix(".staging-")
             .tempdir_in(parent)
             .map_err(|source| FileError::new("create a staging folder in", parent, source))?;
-        Ok(Self { folder, target: target.to_owned() })
+        Ok(Self {
+            folder,
+            target: target.to_owned(),
+        })
     }
 
     /// Where to write while the folder is under construction.

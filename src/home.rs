@@ -15,7 +15,10 @@ impl Home {
     /// `root` is `--home`/`WSLK_HOME`; `cache` is `$XDG_CACHE_HOME/wslk`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, cache: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), cache: cache.into() }
+        Self {
+            root: root.into(),
+            cache: cache.into(),
+        }
     }
 
     /// The folder of all state.

@@ -1,1 +1,3 @@
-fn main(){}
+//! Starts wslk.
+
+fn main() {}

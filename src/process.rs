@@ -73,7 +73,10 @@ pub fn config_home() -> PathBuf {
 
 fn xdg(variable: &str, below_home: &str) -> PathBuf {
     let home = || PathBuf::from(env_var("HOME").unwrap_or_else(|| "/".into()));
-    env_var(variable).map(PathBuf::from).filter(|path| path.is_absolute()).unwrap_or_else(|| home().join(below_home))
+    env_var(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home().join(below_home))
 }
 
 /// Whether standard error is a terminal, so that progress may be drawn there.

@@ -74,14 +74,16 @@ impl Cmd {
     /// Adds several arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets one environment variable. Its value is never printed.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.env
+            .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
         self
     }
 
@@ -136,7 +138,10 @@ impl Cmd {
     /// The arguments as text, for tests and manifests.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
-        self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
+        self.args
+            .iter()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect()
     }
 }
 
@@ -144,7 +149,9 @@ impl Cmd {
 impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", quoted(&self.program))?;
-        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
+        self.args
+            .iter()
+            .try_for_each(|arg| write!(f, " {}", quoted(arg)))
     }
 }
 
@@ -169,7 +176,12 @@ mod tests {
 
     #[test]
     fn prints_a_line_for_a_shell_without_secrets() {
-        let cmd = Cmd::new("make").arg("-j2").arg("A=b c").arg("it's").arg("").env("TOKEN", "secret");
+        let cmd = Cmd::new("make")
+            .arg("-j2")
+            .arg("A=b c")
+            .arg("it's")
+            .arg("")
+            .env("TOKEN", "secret");
         assert_eq!(cmd.to_string(), r"make -j2 'A=b c' 'it'\''s' ''");
         assert_eq!(format!("{cmd:?}"), format!("Cmd({cmd})"));
     }

@@ -38,7 +38,7 @@ impl Runner for Duct {
         let lines = match &cmd.stdout {
             Stdout::Lines => {
                 let (reader, writer) = io::pipe().map_err(|e| start_error(cmd, e))?;
-                expression = expression.stdout_file(writer).stderr_to_stdout();
+                expression = expression.stderr_to_stdout().stdout_file(writer);
                 Some(read_lines(reader))
             }
             Stdout::Capture => {
@@ -46,8 +46,10 @@ impl Runner for Duct {
                 None
             }
             Stdout::File(path) => {
-                let file = std::fs::File::create(path)
-                    .map_err(|source| ExecError::Sink { path: path.clone(), source })?;
+                let file = std::fs::File::create(path).map_err(|source| ExecError::Sink {
+                    path: path.clone(),
+                    source,
+                })?;
                 expression = expression.stdout_file(file).stderr_capture();
                 None
             }
@@ -56,7 +58,12 @@ impl Runner for Duct {
         // would wait for ever.
         let handle = expression.start().map_err(|e| start_error(cmd, e))?;
         drop(expression);
-        let watch = Watch { cmd, handle: &handle, interrupt: &self.interrupt, started: Instant::now() };
+        let watch = Watch {
+            cmd,
+            handle: &handle,
+            interrupt: &self.interrupt,
+            started: Instant::now(),
+        };
         let tail = match lines {
             Some(lines) => watch.stream(&lines, on_line)?,
             None => String::new(),
@@ -82,7 +89,10 @@ fn lifeline(cmd: &Cmd) -> Result<(Option<PipeReader>, Option<io::PipeWriter>), E
 fn expression(cmd: &Cmd, lifeline: Option<PipeReader>) -> duct::Expression {
     let (program, mut args) = (cmd.program.clone(), cmd.args.clone());
     let mut expression = if cmd.dies_with_us {
-        args.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
+        args.splice(
+            0..0,
+            ["--pdeathsig".into(), "KILL".into(), "--".into(), program],
+        );
         duct::cmd("setpriv", args)
     } else {
         duct::cmd(program, args)
@@ -99,18 +109,29 @@ fn expression(cmd: &Cmd, lifeline: Option<PipeReader>) -> duct::Expression {
         command.process_group(0);
         Ok(())
     };
-    expression.full_env(environment(cmd)).unchecked().before_spawn(own_group)
+    expression
+        .full_env(environment(cmd))
+        .unchecked()
+        .before_spawn(own_group)
 }
 
 /// The small, known environment of every child.
 fn environment(cmd: &Cmd) -> std::collections::BTreeMap<std::ffi::OsString, std::ffi::OsString> {
     let mut env = cmd.env.clone();
-    for name in ["PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "CONTAINER_HOST", "TMPDIR"] {
+    for name in [
+        "PATH",
+        "HOME",
+        "XDG_RUNTIME_DIR",
+        "DOCKER_HOST",
+        "CONTAINER_HOST",
+        "TMPDIR",
+    ] {
         if let Some(value) = process::env_var(name) {
             env.entry(name.into()).or_insert(value);
         }
     }
-    env.entry("LC_ALL".into()).or_insert_with(|| "C.UTF-8".into());
+    env.entry("LC_ALL".into())
+        .or_insert_with(|| "C.UTF-8".into());
     env.entry("TZ".into()).or_insert_with(|| "UTC".into());
     env
 }
@@ -121,7 +142,9 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
         let mut reader = BufReader::new(reader);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+            let text = String::from_utf8_lossy(&line)
+                .trim_end_matches(['\n', '\r'])
+                .to_owned();
             line.clear();
             if sender.send(text).is_err() {
                 break;
@@ -133,10 +156,13 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
 
 fn start_error(cmd: &Cmd, source: io::Error) -> ExecError {
     match source.kind() {
-        io::ErrorKind::NotFound => {
-            ExecError::NotFound { program: cmd.program.to_string_lossy().into_owned() }
-        }
-        _ => ExecError::Start { command: cmd.to_string(), source },
+        io::ErrorKind::NotFound => ExecError::NotFound {
+            program: cmd.program.to_string_lossy().into_owned(),
+        },
+        _ => ExecError::Start {
+            command: cmd.to_string(),
+            source,
+        },
     }
 }
 
@@ -150,7 +176,11 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Hands on lines until both streams are closed; returns the last ones.
-    fn stream(&self, lines: &Receiver<String>, on_line: &mut dyn FnMut(&str)) -> Result<String, ExecError> {
+    fn stream(
+        &self,
+        lines: &Receiver<String>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<String, ExecError> {
         let mut tail = VecDeque::with_capacity(KEPT_LINES);
         let mut last = Instant::now();
         loop {
@@ -173,7 +203,10 @@ impl Watch<'_> {
 
     fn finish(&self) -> Result<Output, ExecError> {
         loop {
-            let done = self.handle.wait_timeout(TICK).map_err(|e| start_error(self.cmd, e))?;
+            let done = self
+                .handle
+                .wait_timeout(TICK)
+                .map_err(|e| start_error(self.cmd, e))?;
             if let Some(output) = done {
                 return self.output(output);
             }
@@ -197,12 +230,17 @@ impl Watch<'_> {
     fn check_limits(&self) -> Result<(), ExecError> {
         if self.interrupt.is_set() {
             self.kill();
-            return Err(ExecError::Interrupted { command: self.cmd.to_string() });
+            return Err(ExecError::Interrupted {
+                command: self.cmd.to_string(),
+            });
         }
         match self.cmd.total {
             Some(limit) if self.started.elapsed() > limit => {
                 self.kill();
-                Err(ExecError::TimedOut { command: self.cmd.to_string(), limit })
+                Err(ExecError::TimedOut {
+                    command: self.cmd.to_string(),
+                    limit,
+                })
             }
             _ => Ok(()),
         }
@@ -212,7 +250,10 @@ impl Watch<'_> {
         match self.cmd.silence {
             Some(limit) if last.elapsed() > limit => {
                 self.kill();
-                Err(ExecError::Silent { command: self.cmd.to_string(), limit })
+                Err(ExecError::Silent {
+                    command: self.cmd.to_string(),
+                    limit,
+                })
             }
             _ => Ok(()),
         }
@@ -221,7 +262,9 @@ impl Watch<'_> {
     /// Ends the whole process group. A child that is gone already is what we want.
     fn kill(&self) {
         for pid in self.handle.pids() {
-            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
             if let Some(pid) = pid {
                 let _gone = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
             }
@@ -242,14 +285,23 @@ mod tests {
     fn captures_both_streams_and_the_status() {
         let output = Duct::default().run_with(&sh("echo out; echo err >&2; exit 3"), &mut |_| {});
         let output = output.expect("runs");
-        assert_eq!((output.status, output.text().as_str(), output.stderr.as_str()), (Some(3), "out\n", "err\n"));
+        assert_eq!(
+            (
+                output.status,
+                output.text().as_str(),
+                output.stderr.as_str()
+            ),
+            (Some(3), "out\n", "err\n")
+        );
     }
 
     #[test]
     fn streams_lines_in_order() {
         let mut seen = Vec::new();
         let cmd = sh("echo one; echo two >&2; echo three").stdout(Stdout::Lines);
-        let output = Duct::default().run_with(&cmd, &mut |line| seen.push(line.to_owned())).expect("runs");
+        let output = Duct::default()
+            .run_with(&cmd, &mut |line| seen.push(line.to_owned()))
+            .expect("runs");
         assert_eq!(seen, ["one", "two", "three"]);
         assert_eq!(output.stderr, "one\ntwo\nthree");
     }
@@ -260,10 +312,21 @@ mod tests {
         let runner = Duct::default();
         let run = |cmd: Cmd| runner.run(&cmd).expect_err("must fail");
         assert!(matches!(run(sh("exit 1")), ExecError::Failed { .. }));
-        assert!(matches!(run(Cmd::new("no-such-program-at-all")), ExecError::NotFound { .. }));
-        assert!(matches!(run(Cmd::new("no-such-program-at-all").dies_with_us()), ExecError::NotFound { .. }));
-        assert!(matches!(run(sh("sleep 60 & sleep 60").total(short)), ExecError::TimedOut { .. }));
-        let silent = sh("echo hello; sleep 60").stdout(Stdout::Lines).silence(short);
+        assert!(matches!(
+            run(Cmd::new("no-such-program-at-all")),
+            ExecError::NotFound { .. }
+        ));
+        assert!(matches!(
+            run(Cmd::new("no-such-program-at-all").dies_with_us()),
+            ExecError::NotFound { .. }
+        ));
+        assert!(matches!(
+            run(sh("sleep 60 & sleep 60").total(short)),
+            ExecError::TimedOut { .. }
+        ));
+        let silent = sh("echo hello; sleep 60")
+            .stdout(Stdout::Lines)
+            .silence(short);
         assert!(matches!(run(silent), ExecError::Silent { .. }));
     }
 
@@ -280,7 +343,8 @@ mod tests {
 
     #[test]
     fn a_lifeline_stays_open_until_the_child_is_done() {
-        let cmd = sh("if read -t 1 x 2>/dev/null; then echo data; else echo open; fi; true").stdin(Stdin::Lifeline);
+        let cmd = sh("if read -t 1 x 2>/dev/null; then echo data; else echo open; fi; true")
+            .stdin(Stdin::Lifeline);
         assert!(Duct::default().run(&cmd).is_ok());
     }
 }

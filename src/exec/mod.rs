@@ -55,7 +55,10 @@ impl Output {
     pub fn success(self, cmd: &Cmd) -> Result<Self, ExecError> {
         match self.status {
             Some(0) => Ok(self),
-            _ => Err(ExecError::Failed { command: cmd.to_string(), output: Box::new(self) }),
+            _ => Err(ExecError::Failed {
+                command: cmd.to_string(),
+                output: Box::new(self),
+            }),
         }
     }
 

@@ -22,7 +22,14 @@ impl Script {
     /// Expects a command line that contains `needle`, answered with success and this text.
     #[must_use]
     pub fn says(self, needle: &str, stdout: &str) -> Self {
-        self.scene(needle, Ok(Output { status: Some(0), stdout: stdout.into(), ..Output::default() }))
+        self.scene(
+            needle,
+            Ok(Output {
+                status: Some(0),
+                stdout: stdout.into(),
+                ..Output::default()
+            }),
+        )
     }
 
     /// Expects a command line that contains `needle` and fails it this way.
@@ -41,7 +48,10 @@ impl Script {
     /// The command lines that were run, in order.
     #[must_use]
     pub fn played(&self) -> Vec<String> {
-        self.played.lock().map(|lines| lines.clone()).unwrap_or_default()
+        self.played
+            .lock()
+            .map(|lines| lines.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -51,7 +61,11 @@ impl Runner for Script {
         if let Ok(mut played) = self.played.lock() {
             played.push(line.clone());
         }
-        let scene = self.scenes.lock().ok().and_then(|mut scenes| scenes.pop_front());
+        let scene = self
+            .scenes
+            .lock()
+            .ok()
+            .and_then(|mut scenes| scenes.pop_front());
         match scene {
             Some((needle, answer)) if line.contains(&needle) => {
                 if let Ok(output) = &answer {

@@ -33,7 +33,13 @@ struct Running {
 impl<W: Write + Send> Lines<W> {
     /// Writes to `out`; `details` adds what `-v` shows.
     pub fn new(out: W, details: bool) -> Self {
-        Self { state: Mutex::new(State { out, tasks: BTreeMap::new() }), details }
+        Self {
+            state: Mutex::new(State {
+                out,
+                tasks: BTreeMap::new(),
+            }),
+            details,
+        }
     }
 }
 
@@ -45,7 +51,9 @@ impl<W: Write + Send> fmt::Debug for Lines<W> {
 
 impl<W: Write + Send> Sink for Lines<W> {
     fn take(&self, event: &Event) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         if let Some(line) = state.line(event, self.details) {
             // A closed pipe on the other side must not stop the work.
             let _closed = writeln!(state.out, "{line}");
@@ -60,25 +68,59 @@ impl<W> State<W> {
             Event::Note { text } => Some(format!("  {text}")),
             Event::Warning { text } => Some(format!("  warning: {text}")),
             Event::Detail { text } => details.then(|| format!("  {text}")),
-            Event::Started { task, label, unit, total } => {
-                let running = Running { label: label.clone(), unit: *unit, total: *total, said: Instant::now() };
+            Event::Started {
+                task,
+                label,
+                unit,
+                total,
+            } => {
+                let running = Running {
+                    label: label.clone(),
+                    unit: *unit,
+                    total: *total,
+                    said: Instant::now(),
+                };
                 self.tasks.insert(*task, running);
                 None
             }
-            Event::Moved { task, done, current } => self.moved(*task, *done, current.as_deref()),
-            Event::Ended { task, done, seconds } => {
+            Event::Moved {
+                task,
+                done,
+                current,
+            } => self.moved(*task, *done, current.as_deref()),
+            Event::Ended {
+                task,
+                done,
+                seconds,
+            } => {
                 let task = self.tasks.remove(task)?;
-                Some(format!("  {}: {} in {seconds:.1} s", task.label, amount(*done, task.unit)))
+                Some(format!(
+                    "  {}: {} in {seconds:.1} s",
+                    task.label,
+                    amount(*done, task.unit)
+                ))
             }
         }
     }
 
     fn moved(&mut self, task: u64, done: u64, current: Option<&str>) -> Option<String> {
-        let task = self.tasks.get_mut(&task).filter(|task| task.said.elapsed() >= EVERY)?;
+        let task = self
+            .tasks
+            .get_mut(&task)
+            .filter(|task| task.said.elapsed() >= EVERY)?;
         task.said = Instant::now();
-        let of = task.total.map(|total| format!(" of {}", amount(total, task.unit))).unwrap_or_default();
-        let current = current.map(|current| format!(" ({current})")).unwrap_or_default();
-        Some(format!("  {}: {}{of}{current}", task.label, amount(done, task.unit)))
+        let of = task
+            .total
+            .map(|total| format!(" of {}", amount(total, task.unit)))
+            .unwrap_or_default();
+        let current = current
+            .map(|current| format!(" ({current})"))
+            .unwrap_or_default();
+        Some(format!(
+            "  {}: {}{of}{current}",
+            task.label,
+            amount(done, task.unit)
+        ))
     }
 }
 
@@ -112,7 +154,10 @@ mod tests {
 
     impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().map_err(|_| std::io::ErrorKind::Other)?.extend_from_slice(bytes);
+            self.0
+                .lock()
+                .map_err(|_| std::io::ErrorKind::Other)?
+                .extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -132,7 +177,10 @@ mod tests {
         reporter.warn("look");
         reporter.detail("not shown");
         let text = String::from_utf8(out.0.lock().expect("not poisoned").clone()).expect("text");
-        assert_eq!(text, "source: 6.1.21.2\n  unpacking: 3 files in 0.0 s\n  warning: look\n");
+        assert_eq!(
+            text,
+            "source: 6.1.21.2\n  unpacking: 3 files in 0.0 s\n  warning: look\n"
+        );
     }
 
     #[test]

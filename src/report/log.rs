@@ -25,7 +25,10 @@ struct Entry<'a> {
 impl<W: Write + Send> Log<W> {
     /// Writes to `out`; times count from now.
     pub fn new(out: W) -> Self {
-        Self { out: Mutex::new(out), started: Instant::now() }
+        Self {
+            out: Mutex::new(out),
+            started: Instant::now(),
+        }
     }
 }
 
@@ -41,7 +44,10 @@ impl<W: Write + Send> Sink for Log<W> {
         if matches!(event, Event::Moved { .. }) {
             return;
         }
-        let entry = Entry { seconds: self.started.elapsed().as_secs_f64(), event };
+        let entry = Entry {
+            seconds: self.started.elapsed().as_secs_f64(),
+            event,
+        };
         if let (Ok(line), Ok(mut out)) = (serde_json::to_string(&entry), self.out.lock()) {
             // A full disk must not stop the work that may be about to free it.
             let _full = writeln!(out, "{line}");

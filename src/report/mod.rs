@@ -107,7 +107,10 @@ impl Reporter {
     /// A reporter that hands every event to each of `sinks`, in order.
     #[must_use]
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
-        Self { sinks: Arc::new(sinks), next_task: Arc::default() }
+        Self {
+            sinks: Arc::new(sinks),
+            next_task: Arc::default(),
+        }
     }
 
     /// A reporter that tells nobody.
@@ -123,7 +126,10 @@ impl Reporter {
 
     /// A stage begins.
     pub fn stage(&self, stage: &'static str, what: impl Into<String>) {
-        self.send(&Event::Stage { stage, what: what.into() });
+        self.send(&Event::Stage {
+            stage,
+            what: what.into(),
+        });
     }
 
     /// Something the user may like to know.
@@ -145,8 +151,18 @@ impl Reporter {
     #[must_use]
     pub fn task(&self, label: impl Into<String>, unit: Unit, total: Option<u64>) -> Task {
         let task = self.next_task.fetch_add(1, Ordering::Relaxed);
-        self.send(&Event::Started { task, label: label.into(), unit, total });
-        Task { reporter: self.clone(), task, done: AtomicU64::new(0), started: Instant::now() }
+        self.send(&Event::Started {
+            task,
+            label: label.into(),
+            unit,
+            total,
+        });
+        Task {
+            reporter: self.clone(),
+            task,
+            done: AtomicU64::new(0),
+            started: Instant::now(),
+        }
     }
 }
 
@@ -178,7 +194,11 @@ impl Task {
 
     fn moved(&self, n: u64, current: Option<String>) {
         let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
-        self.reporter.send(&Event::Moved { task: self.task, done, current });
+        self.reporter.send(&Event::Moved {
+            task: self.task,
+            done,
+            current,
+        });
     }
 }
 
@@ -186,6 +206,10 @@ impl Drop for Task {
     fn drop(&mut self) {
         let done = self.done.load(Ordering::Relaxed);
         let seconds = self.elapsed().as_secs_f64();
-        self.reporter.send(&Event::Ended { task: self.task, done, seconds });
+        self.reporter.send(&Event::Ended {
+            task: self.task,
+            done,
+            seconds,
+        });
     }
 }
