@@ -45,6 +45,7 @@ pub struct Cmd {
     pub(super) total: Option<Duration>,
     pub(super) silence: Option<Duration>,
     pub(super) dies_with_us: bool,
+    pub(super) despite_interrupt: bool,
 }
 
 impl Cmd {
@@ -61,6 +62,7 @@ impl Cmd {
             total: Some(Duration::from_secs(60)),
             silence: None,
             dies_with_us: false,
+            despite_interrupt: false,
         }
     }
 
@@ -126,6 +128,13 @@ impl Cmd {
     #[must_use]
     pub fn dies_with_us(mut self) -> Self {
         self.dies_with_us = true;
+        self
+    }
+
+    /// Runs to its end also when the user asked us to stop: for what cleans up after a stopped program.
+    #[must_use]
+    pub fn despite_interrupt(mut self) -> Self {
+        self.despite_interrupt = true;
         self
     }
 

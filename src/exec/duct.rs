@@ -17,6 +17,20 @@ const TICK: Duration = Duration::from_millis(50);
 /// Lines kept of a streamed output, for the error message.
 const KEPT_LINES: usize = 60;
 
+/// What children see of our own environment: where things are, and how to reach a container engine.
+const PASSED_ON: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "CONTAINER_HOST",
+    "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF",
+];
+
 /// Runs commands as child processes.
 #[derive(Debug, Clone, Default)]
 pub struct Duct {
@@ -228,7 +242,7 @@ impl Watch<'_> {
     }
 
     fn check_limits(&self) -> Result<(), ExecError> {
-        if self.interrupt.is_set() {
+        if self.interrupt.is_set() && !self.cmd.despite_interrupt {
             self.kill();
             return Err(ExecError::Interrupted {
                 command: self.cmd.to_string(),
@@ -339,6 +353,7 @@ mod tests {
         let error = runner.run(&sh("sleep 60 & sleep 60; wait"));
         assert!(matches!(error, Err(ExecError::Interrupted { .. })));
         assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(runner.run(&sh("sleep 0.2").despite_interrupt()).is_ok());
     }
 
     #[test]
