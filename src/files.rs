@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// What was being done to which path when the system refused.
@@ -106,7 +107,6 @@ pub fn remove_dir(path: &Path) -> Result<(), FileError> {
 }
 
 fn make_folders_writable(path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::PermissionsExt as _;
     let error = |source| FileError::new("make writable", path, source);
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(error)?;
     for entry in fs::read_dir(path).map_err(error)? {

@@ -91,6 +91,15 @@ pub fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
+/// The numbers of the user and the group that we run as; 0 is root.
+#[must_use]
+pub fn user() -> (u32, u32) {
+    (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
+}
+
 /// Number of processors that this process may use.
 #[must_use]
 pub fn cpus() -> usize {

@@ -132,14 +132,7 @@ fn expression(cmd: &Cmd, lifeline: Option<PipeReader>) -> duct::Expression {
 /// The small, known environment of every child.
 fn environment(cmd: &Cmd) -> std::collections::BTreeMap<std::ffi::OsString, std::ffi::OsString> {
     let mut env = cmd.env.clone();
-    for name in [
-        "PATH",
-        "HOME",
-        "XDG_RUNTIME_DIR",
-        "DOCKER_HOST",
-        "CONTAINER_HOST",
-        "TMPDIR",
-    ] {
+    for name in PASSED_ON {
         if let Some(value) = process::env_var(name) {
             env.entry(name.into()).or_insert(value);
         }
