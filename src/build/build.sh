@@ -1,0 +1,16 @@
+# Compiles a kernel: $1 the make targets, $2 the folder for the modules, then make's arguments.
+# Standard output is kbuild's, and one last line for wslk.
+set -eu
+targets=$1 modules=$2
+shift 2
+# shellcheck disable=SC2086 # one word a target
+make "$@" $targets
+case " $targets " in
+*' modules '*)
+    # Without their DWARF the modules are a tenth of the size; BTF stays, strip takes it for data.
+    make "$@" INSTALL_MOD_PATH="$modules" INSTALL_MOD_STRIP=1 modules_install
+    # Links to /build and /src mean nothing where the modules go.
+    rm -f "$modules"/lib/modules/*/build "$modules"/lib/modules/*/source
+    ;;
+esac
+echo "kernelrelease is $(make -s "$@" kernelrelease)"

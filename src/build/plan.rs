@@ -1,0 +1,313 @@
+//! What will be run to compile a kernel, as plain data.
+//!
+//! In: a tree, a configuration, a folder to work in, choices. Out: the make arguments and the
+//! [`Job`]. Pure: touches no disk, so a dry run can show it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::digest::{Hasher, Sha256};
+use crate::exec::Stdout;
+
+use super::{Builder, EngineKind, Job, Mount};
+
+/// Compiles, installs modules, tells the release.
+const SCRIPT: &str = include_str!("build.sh");
+/// Where a job sees the source tree.
+pub(super) const SOURCE: &str = "/src";
+/// Where a job sees the build tree.
+pub(super) const BUILD: &str = "/build";
+/// Where a job puts the modules.
+const MODULES: &str = "/modules";
+/// Where a job sees the compiler cache.
+const CCACHE: &str = "/ccache";
+/// The line with which [`SCRIPT`] tells the release string.
+pub(super) const RELEASE_MARK: &str = "kernelrelease is ";
+
+/// The processor family that the kernel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// 64-bit PCs.
+    #[default]
+    X86_64,
+    /// 64-bit ARM.
+    Arm64,
+}
+
+impl Target {
+    /// kbuild's `ARCH`.
+    #[must_use]
+    pub fn arch(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The folder below `arch/`, kbuild's `SRCARCH`.
+    #[must_use]
+    pub fn srcarch(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The make target of the image that WSL loads. On arm64 that is `Image`: WSL does not unpack
+    /// the default `Image.gz`.
+    #[must_use]
+    pub fn image(self) -> &'static str {
+        match self {
+            Self::X86_64 => "bzImage",
+            Self::Arm64 => "Image",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.arch())
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "x86_64" | "x86" | "amd64" => Ok(Self::X86_64),
+            "arm64" | "aarch64" => Ok(Self::Arm64),
+            _ => Err(format!(
+                "`{word}` is no architecture that WSL runs on; it is x86_64 or arm64"
+            )),
+        }
+    }
+}
+
+/// One kernel to compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildPlan {
+    /// The root of the source tree; only read.
+    pub source: PathBuf,
+    /// The final configuration, as `olddefconfig` wrote it.
+    pub config: String,
+    /// The folder to work in. It holds the build tree, the staged modules and the log, and is kept
+    /// for the next run of the same [`BuildPlan::key`].
+    pub work: PathBuf,
+    /// What the kernel is for.
+    pub target: Target,
+    /// Compilers at a time.
+    pub jobs: usize,
+    /// What `uname -v` tells as the time of the build; fixed, since equal inputs shall give equal
+    /// bytes. A text that `date --date` understands.
+    pub timestamp: String,
+    /// The compiler cache; `None` for none.
+    pub ccache: Option<PathBuf>,
+    /// The longest silence before the build is taken for hanging. The link of a large kernel with
+    /// BTF says nothing for minutes.
+    pub silence: Duration,
+}
+
+impl BuildPlan {
+    /// The default of [`BuildPlan::timestamp`].
+    pub const TIMESTAMP: &'static str = "Thu Jan  1 00:00:00 UTC 1970";
+    /// The default of [`BuildPlan::silence`].
+    pub const SILENCE: Duration = Duration::from_secs(15 * 60);
+
+    /// A name for the work folder: two plans may share one if their object files fit together. make
+    /// sees a changed configuration by itself, but not a changed tree, compiler or path.
+    #[must_use]
+    pub fn key(tree: &str, builder: &Builder, target: Target) -> String {
+        let image = builder.image().map_or("host", |image| &image.id);
+        let mut hasher = Hasher::default();
+        hasher.update(format!("{tree}\n{image}\n{target}\n").as_bytes());
+        format!("{}-{}", target.arch(), hasher.finish().short(16))
+    }
+
+    /// make's output folder.
+    #[must_use]
+    pub fn tree(&self) -> PathBuf {
+        self.work.join("tree")
+    }
+
+    /// Everything make said.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.work.join("make.log")
+    }
+
+    /// Where `modules_install` puts `lib/modules/<release>`.
+    #[must_use]
+    pub fn staged(&self) -> PathBuf {
+        self.work.join("modules")
+    }
+
+    /// Whether there are modules to build at all.
+    #[must_use]
+    pub fn has_modules(&self) -> bool {
+        self.config.lines().any(|line| line == "CONFIG_MODULES=y")
+    }
+
+    /// The digest of the configuration.
+    #[must_use]
+    pub fn config_digest(&self) -> Sha256 {
+        Sha256::of(&self.config)
+    }
+
+    /// The make targets of the compilation.
+    #[must_use]
+    pub fn targets(&self) -> Vec<&'static str> {
+        let modules = self.has_modules().then_some("modules");
+        std::iter::once(self.target.image())
+            .chain(modules)
+            .collect()
+    }
+
+    /// make's arguments but for the targets.
+    ///
+    /// All variables are arguments and none is environment, so that a printed command line can be
+    /// pasted. `LOCALVERSION=` set, though empty, keeps kbuild from adding a `+` to the release.
+    #[must_use]
+    pub fn make_args(&self) -> Vec<String> {
+        let mut args = vec![format!("-j{}", self.jobs)];
+        args.extend(common_args(self.target));
+        args.extend([
+            "LOCALVERSION=".to_owned(),
+            format!("KBUILD_BUILD_TIMESTAMP={}", self.timestamp),
+            "KBUILD_BUILD_USER=wslk".to_owned(),
+            "KBUILD_BUILD_HOST=wslk".to_owned(),
+            "KBUILD_BUILD_VERSION=1".to_owned(),
+        ]);
+        if self.ccache.is_some() {
+            args.extend(["CC=ccache gcc".to_owned(), "HOSTCC=ccache gcc".to_owned()]);
+        }
+        args
+    }
+
+    /// The job that does it all in one container: compile, install the modules, tell the release.
+    #[must_use]
+    pub fn job(&self, builder: &Builder) -> Job {
+        let targets = self.targets().join(" ");
+        let job = Job::script("make", SCRIPT)
+            .arg(targets)
+            .arg(MODULES)
+            .args(self.make_args());
+        self.in_place(job, builder)
+            .mount(Mount::write(self.staged(), MODULES))
+            .stdout(Stdout::Lines)
+            .total(None)
+            .silence(self.silence)
+    }
+
+    /// A job that shows the failure of one make target again, alone and with full command lines.
+    #[must_use]
+    pub fn again(&self, builder: &Builder, make_target: Option<&str>) -> Job {
+        let targets = make_target.map_or_else(|| self.targets(), |one| vec![one]);
+        self.in_place(
+            Job::new("make", "make")
+                .args(self.make_args())
+                .arg("V=1")
+                .args(targets),
+            builder,
+        )
+    }
+
+    fn in_place(&self, job: Job, builder: &Builder) -> Job {
+        let job = job
+            .mount(Mount::read(&self.source, SOURCE))
+            .mount(Mount::write(self.tree(), BUILD))
+            .dir(BUILD);
+        match &self.ccache {
+            Some(ccache) => ccache_env(job.mount(Mount::write(ccache, CCACHE)), builder),
+            None => job,
+        }
+    }
+}
+
+/// make's arguments whatever is made.
+pub(super) fn common_args(target: Target) -> [String; 4] {
+    [
+        "-C".to_owned(),
+        SOURCE.to_owned(),
+        format!("O={BUILD}"),
+        format!("ARCH={target}"),
+    ]
+}
+
+/// Settings of the compiler cache.
+///
+/// Depend mode takes the list of headers from the compiler instead of preprocessing every file
+/// first, so that a build with an empty cache costs next to nothing more. It does not see the
+/// compiler's own headers; those are the image's, and so is the compiler: its id stands for both.
+fn ccache_env(job: Job, builder: &Builder) -> Job {
+    let job = job
+        .env("CCACHE_DIR", CCACHE)
+        .env("CCACHE_DEPEND", "1")
+        .env("CCACHE_MAXSIZE", "5G")
+        .env("CCACHE_TEMPDIR", format!("{CCACHE}/tmp"));
+    match (builder.engine().kind(), builder.image()) {
+        // Paths differ from machine to machine without a container's fixed ones.
+        (EngineKind::Host, _) | (_, None) => job
+            .env("CCACHE_BASEDIR", BUILD)
+            .env("CCACHE_NOHASHDIR", "1")
+            .env("CCACHE_COMPILERCHECK", "content"),
+        (_, Some(image)) => job.env("CCACHE_COMPILERCHECK", format!("string:{}", image.id)),
+    }
+}
+
+/// Where a product lies in a build tree.
+pub(super) fn image_path(tree: &Path, target: Target) -> PathBuf {
+    tree.join("arch")
+        .join(target.srcarch())
+        .join("boot")
+        .join(target.image())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(config: &str) -> BuildPlan {
+        BuildPlan {
+            source: "/trees/linux".into(),
+            config: config.to_owned(),
+            work: "/cache/work/k".into(),
+            target: Target::X86_64,
+            jobs: 2,
+            timestamp: BuildPlan::TIMESTAMP.to_owned(),
+            ccache: None,
+            silence: BuildPlan::SILENCE,
+        }
+    }
+
+    #[test]
+    fn modules_are_made_where_there_are_any() {
+        assert_eq!(plan("CONFIG_MODULES=y\n").targets(), ["bzImage", "modules"]);
+        assert_eq!(plan("# CONFIG_MODULES is not set\n").targets(), ["bzImage"]);
+    }
+
+    #[test]
+    fn everything_that_varies_is_fixed() {
+        let args = plan("").make_args().join(" ");
+        for fixed in [
+            "TIMESTAMP=Thu",
+            "USER=wslk",
+            "HOST=wslk",
+            "VERSION=1",
+            "LOCALVERSION= ",
+            "O=/build",
+            "-j2",
+        ] {
+            assert!(args.contains(fixed), "{fixed} is missing in {args}");
+        }
+    }
+
+    #[test]
+    fn reads_architectures() {
+        assert_eq!("amd64".parse(), Ok(Target::X86_64));
+        assert_eq!("aarch64".parse(), Ok(Target::Arm64));
+        assert!("riscv".parse::<Target>().is_err());
+    }
+}

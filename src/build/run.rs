@@ -1,0 +1,265 @@
+//! Compiles a kernel as planned.
+//!
+//! In: a [`BuildPlan`] and a [`Builder`]. Out: [`Compiled`]. The build tree stays whatever happens,
+//! so that the next run goes on from it; products are only named after make ended well.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::exec::Output;
+use crate::files::{self, FileError};
+use crate::report::Reporter;
+
+use super::failure::{Cause, Clues};
+use super::plan::{BuildPlan, RELEASE_MARK, image_path};
+use super::progress::{Progress, units_on_disk};
+use super::{BuildError, Builder, units};
+
+/// What a compilation leaves, all of it below the plan's work folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// The kernel image.
+    pub bzimage: PathBuf,
+    /// The kernel's symbols.
+    pub system_map: PathBuf,
+    /// The configuration, the same as the plan's.
+    pub config: PathBuf,
+    /// The staged modules, `…/lib/modules/<release>`; `None` for a kernel without module support.
+    pub modules_dir: Option<PathBuf>,
+    /// The release string as the tree's own makefile tells it.
+    pub release: String,
+    /// Everything make said.
+    pub log: PathBuf,
+    /// What it took.
+    pub stats: Stats,
+}
+
+/// What a compilation took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stats {
+    /// Object files made in this run.
+    pub units: u64,
+    /// Object files that were there already.
+    pub kept: u64,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Compiles, installs the modules into a staging folder and asks for the release string.
+///
+/// Goes on from what an earlier run of the same work folder left. Errors: [`BuildError::Compile`]
+/// with the compiler's words, or what else stopped it; then nothing is named as a product.
+pub fn run(
+    plan: &BuildPlan,
+    builder: &Builder,
+    reporter: &Reporter,
+) -> Result<Compiled, BuildError> {
+    let started = Instant::now();
+    prepare(plan)?;
+    let kept = units_on_disk(&plan.tree());
+    if kept > 0 {
+        reporter.note(format!(
+            "going on from {kept} object files of an earlier run"
+        ));
+    }
+    let job = plan.job(builder);
+    reporter.detail(builder.reproduce(&job));
+    let mut listener = Listener::new(plan, reporter, kept)?;
+    let ended = builder.job_with(&job, &mut |line| listener.take(line));
+    let heard = listener.finish();
+    let output = ended.map_err(|error| with_log(error, plan))?;
+    if output.status != Some(0) {
+        return Err(judge(plan, builder, heard.clues, &output));
+    }
+    remember_units(plan);
+    let stats = Stats {
+        units: heard.units,
+        kept,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    collect(plan, &heard.release, stats)
+}
+
+/// Folders, an empty staging folder, and the configuration; an unchanged one keeps its time, or make
+/// would do its work again.
+fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
+    files::create_dir(&plan.tree())?;
+    files::remove_dir(&plan.staged())?;
+    files::create_dir(&plan.staged())?;
+    plan.ccache.as_deref().map_or(Ok(()), files::create_dir)?;
+    let path = plan.tree().join(".config");
+    if files::read_if_there(&path)?.as_deref() != Some(&plan.config) {
+        files::replace(&path, &plan.config)?;
+    }
+    Ok(())
+}
+
+/// What the lines of make told.
+struct Heard {
+    clues: Clues,
+    release: String,
+    units: u64,
+}
+
+/// Hears make: log, progress, clues.
+struct Listener {
+    log: File,
+    progress: Progress,
+    clues: Clues,
+    release: String,
+}
+
+impl Listener {
+    fn new(plan: &BuildPlan, reporter: &Reporter, kept: u64) -> Result<Self, BuildError> {
+        let path = plan.log();
+        let log = File::create(&path).map_err(|source| FileError::new("create", &path, source))?;
+        let progress = Progress::start(reporter, Some(expected(plan).max(kept)), kept);
+        Ok(Self {
+            log,
+            progress,
+            clues: Clues::default(),
+            release: String::new(),
+        })
+    }
+
+    fn take(&mut self, line: &str) {
+        // One write a line, so that the log tells the truth also of a hang or a kill. A log that
+        // cannot be written must not stop a build; a disk full for it is full for make too.
+        let _unwritten = self.log.write_all(format!("{line}\n").as_bytes());
+        if let Some(release) = line.strip_prefix(RELEASE_MARK) {
+            release.trim().clone_into(&mut self.release);
+        } else if !self.progress.take(line) {
+            self.clues.take(line);
+        }
+    }
+
+    fn finish(self) -> Heard {
+        Heard {
+            clues: self.clues,
+            release: self.release,
+            units: self.progress.finish(),
+        }
+    }
+}
+
+/// About how many object files there will be: as many as last time, or what the makefiles list.
+fn expected(plan: &BuildPlan) -> u64 {
+    let known = files::read_if_there(&record(plan)).ok().flatten();
+    let same_config = known.and_then(|text| {
+        let (config, units) = text.trim().split_once(' ')?;
+        (config == plan.config_digest().to_string()).then(|| units.parse().ok())?
+    });
+    same_config.unwrap_or_else(|| units::estimate(&plan.source, &plan.config, plan.target))
+}
+
+/// Keeps the number of object files for the next run. Losing it costs an estimate, no more.
+fn remember_units(plan: &BuildPlan) {
+    let text = format!("{} {}\n", plan.config_digest(), units_on_disk(&plan.tree()));
+    let _lost = files::replace(&record(plan), text);
+}
+
+fn record(plan: &BuildPlan) -> PathBuf {
+    plan.work.join("units")
+}
+
+fn with_log(error: BuildError, plan: &BuildPlan) -> BuildError {
+    match error {
+        BuildError::Silent { label, limit, .. } => BuildError::Silent {
+            label,
+            limit,
+            log: Some(plan.log()),
+        },
+        other => other,
+    }
+}
+
+/// Says why make failed.
+fn judge(plan: &BuildPlan, builder: &Builder, clues: Clues, output: &Output) -> BuildError {
+    match clues.cause(output.status) {
+        Cause::DiskFull => BuildError::DiskFull {
+            path: full_disk(plan),
+        },
+        Cause::OutOfMemory { victim } => BuildError::OutOfMemory {
+            victim,
+            log: plan.log(),
+        },
+        Cause::NoTool { said } => BuildError::NoTool {
+            label: "make".to_owned(),
+            said,
+        },
+        Cause::Errors { lines, target } => {
+            // Only an object can be asked for by its own name.
+            let object = target.filter(|target| target.ends_with(".o") && !target.starts_with('/'));
+            let reproduce = builder.reproduce(&plan.again(builder, object.as_deref()));
+            BuildError::Compile {
+                errors: lines,
+                log: plan.log(),
+                reproduce,
+            }
+        }
+    }
+}
+
+/// Which disk is full: the one of the build, else the job's own `/tmp`.
+fn full_disk(plan: &BuildPlan) -> PathBuf {
+    const LITTLE: u64 = 64 << 20;
+    let has_room =
+        rustix::fs::statvfs(&plan.work).is_ok_and(|disk| disk.f_bavail * disk.f_frsize > LITTLE);
+    if has_room {
+        PathBuf::from("/tmp")
+    } else {
+        plan.work.clone()
+    }
+}
+
+/// Names the products, and makes sure that they are there and of the planned configuration.
+fn collect(plan: &BuildPlan, release: &str, stats: Stats) -> Result<Compiled, BuildError> {
+    let tree = plan.tree();
+    let config = tree.join(".config");
+    let changed = first_difference(&plan.config, &files::read(&config)?);
+    if let Some(line) = changed {
+        return Err(BuildError::ConfigChanged { line });
+    }
+    let modules_dir = plan
+        .has_modules()
+        .then(|| plan.staged().join("lib/modules").join(release));
+    let compiled = Compiled {
+        bzimage: image_path(&tree, plan.target),
+        system_map: tree.join("System.map"),
+        config,
+        modules_dir,
+        release: release.to_owned(),
+        log: plan.log(),
+        stats,
+    };
+    let products = [
+        Some(compiled.bzimage.as_path()),
+        Some(&compiled.system_map),
+        compiled.modules_dir.as_deref(),
+    ];
+    let missing = products
+        .into_iter()
+        .flatten()
+        .find(|path| !path.exists())
+        .map(Path::to_owned);
+    missing.map_or(Ok(compiled), |path| Err(BuildError::NoProduct { path }))
+}
+
+/// The first setting of one configuration that the other has not, either way.
+fn first_difference(planned: &str, built: &str) -> Option<String> {
+    let settings = |text: &str| -> std::collections::BTreeSet<String> {
+        let is_setting = |line: &&str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
+        text.lines().filter(is_setting).map(str::to_owned).collect()
+    };
+    settings(planned)
+        .symmetric_difference(&settings(built))
+        .next()
+        .cloned()
+}
+
+/// Removes what a work folder holds, to build from nothing.
+pub fn forget(work: &Path) -> Result<(), BuildError> {
+    Ok(files::remove_dir(work)?)
+}

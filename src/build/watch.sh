@@ -1,0 +1,16 @@
+# Runs "$@" and ends with it, or ends everything once standard input ends: its other end is held by
+# wslk, so this is how a job learns of wslk's death, SIGKILL included. $0 is `container` or `host`.
+exec 3<&0 </dev/null
+trap 'exit 143' TERM INT HUP
+{
+    cat <&3
+    case $0 in
+    # The end of process 1 is the end of a container and of all in it.
+    container) kill -TERM 1 ;;
+    # Without a container, the job is one process group of its own.
+    *) kill -KILL 0 ;;
+    esac
+} >/dev/null 2>&1 &
+exec 3<&-
+"$@" &
+wait $!
