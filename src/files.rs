@@ -82,8 +82,11 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> 
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_dir(folder)?;
+    // Temporary files are private by default; what we keep is readable, also by a builder's user.
+    let readable = fs::Permissions::from_mode(0o644);
     let mut file = tempfile::Builder::new()
         .prefix(".wslk-")
+        .permissions(readable)
         .tempfile_in(folder)
         .map_err(error)?;
     file.write_all(content.as_ref()).map_err(error)?;
