@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exec::{Cmd, ExecError, Runner};
 use crate::report::Reporter;
@@ -14,6 +14,9 @@ use super::BuildError;
 
 /// A daemon that does not answer a question within this time is taken for a hanging one.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// How long an engine may take to remove a container that it was told to end.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the user asked for (`--engine`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -237,18 +240,28 @@ impl Engine {
 
     /// Ends and removes a container and makes sure that it is gone.
     pub(super) fn end(&self, name: &str) -> Result<(), BuildError> {
-        // A container that is gone already is what we want, so only the look afterwards counts.
+        self.end_within(name, PATIENCE)
+    }
+
+    fn end_within(&self, name: &str, patience: Duration) -> Result<(), BuildError> {
+        // A container that is gone already is what we want, so only the look afterwards counts; and
+        // where our watchdog was first, the engine is still removing it.
         let said = self.runner.run(&self.kind.end(name)).err();
         let filter = format!("name=^{name}$");
-        match self.names(&["--all", "--filter", &filter]) {
-            Ok(names) if names.is_empty() => Ok(()),
-            Ok(_) => Err(BuildError::Left {
-                name: name.to_owned(),
-                engine: self.kind,
-                said: said.map_or_else(|| "it is still there".to_owned(), |error| answer(&error)),
-            }),
-            Err(error) => Err(error),
+        let started = Instant::now();
+        while !self.names(&["--all", "--filter", &filter])?.is_empty() {
+            if started.elapsed() >= patience {
+                let said = said.map_or_else(|| "it is still there".to_owned(), |e| answer(&e));
+                let name = name.to_owned();
+                return Err(BuildError::Left {
+                    name,
+                    engine: self.kind,
+                    said,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
+        Ok(())
     }
 
     fn names(&self, filters: &[&str]) -> Result<Vec<String>, BuildError> {
@@ -405,7 +418,7 @@ mod tests {
             .says("rm --force wslk-x", "")
             .says("ps --all", "wslk-x\n");
         assert!(matches!(
-            engine(stuck).end("wslk-x"),
+            engine(stuck).end_within("wslk-x", Duration::ZERO),
             Err(BuildError::Left { .. })
         ));
     }

@@ -134,7 +134,8 @@ impl Job {
         }
     }
 
-    /// A job that runs a POSIX shell script; further arguments are its `$1`, `$2` …
+    /// A job that runs a POSIX shell script; further arguments are its `$1`, `$2` … Mounted folders
+    /// belong there and not in the text: without a container their real paths may hold spaces.
     #[must_use]
     pub fn script(label: &str, text: &str) -> Self {
         Self::new(label, "sh").args(["-c", text, label])
