@@ -1,0 +1,249 @@
+//! The modules disk with the real tools: mke2fs, e2fsck, debugfs and depmod of the builder image.
+//!
+//! Slow tests run when `WSLK_SLOW_TESTS` is set; they need docker and the image of
+//! `ci/builder`, or the one that `WSLK_TEST_IMAGE` names.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use wslk::artefact::{
+    DiskRequest, ModulesDisk, ToolCall, Toolbox, ToolboxError, write_modules_disk,
+};
+use wslk::exec::{Cmd, Duct, Runner as _};
+use wslk::report::Reporter;
+
+const RELEASE: &str = "6.1.21.2-microsoft-standard-WSL2-wslk-0123456789";
+
+/// The tools of the builder image, run as the user who runs the test.
+struct Image {
+    reference: String,
+}
+
+impl Image {
+    fn find() -> Option<Self> {
+        if std::env::var_os("WSLK_SLOW_TESTS").is_none() {
+            // Past the test harness, which keeps what a passing test prints to itself.
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "skipped: set WSLK_SLOW_TESTS to run it").unwrap();
+            return None;
+        }
+        if let Some(image) = std::env::var_os("WSLK_TEST_IMAGE") {
+            return Some(Self {
+                reference: image.to_string_lossy().into_owned(),
+            });
+        }
+        let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/builder/bootstrap");
+        let reference = Duct::default()
+            .run(&Cmd::new(bootstrap).arg("--tag"))
+            .unwrap()
+            .text()
+            .trim()
+            .to_owned();
+        Some(Self { reference })
+    }
+
+    /// As an unprivileged user, since that is how the image is used: the disk must still belong to root.
+    fn command(&self, folder: &Path, argv: &[String], env: &[(String, String)]) -> Cmd {
+        let mount = format!("type=bind,src={},dst=/build", folder.display());
+        let variables = env
+            .iter()
+            .flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")]);
+        Cmd::new("docker")
+            .args([
+                "run",
+                "--rm",
+                "--network=none",
+                "--cap-drop=ALL",
+                "--user=1000:1000",
+                "--workdir=/build",
+                "--mount",
+            ])
+            .arg(mount)
+            .args(variables)
+            .arg(&self.reference)
+            .args(argv)
+            .total(Duration::from_secs(120))
+    }
+
+    fn says(&self, folder: &Path, script: &str) -> String {
+        let argv = ["sh", "-ec", script].map(str::to_owned);
+        let output = Duct::default()
+            .run(&self.command(folder, &argv, &[]))
+            .expect(script);
+        output.text() + &output.stderr
+    }
+}
+
+impl Toolbox for Image {
+    fn run(&self, call: &ToolCall) -> Result<(), ToolboxError> {
+        Duct::default().run(&self.command(&call.folder, &call.argv, &call.env))?;
+        Ok(())
+    }
+}
+
+fn open_to_all(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+/// As many files as asked, from empty ones to some of a megabyte.
+fn tree(files: usize) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for at in 0..files {
+        let subfolder = folder.path().join(format!("kernel/net/part{}", at % 37));
+        fs::create_dir_all(&subfolder).unwrap();
+        let size = if at % 100 == 99 {
+            1 << 20
+        } else {
+            at % 50 * 700
+        };
+        fs::write(
+            subfolder.join(format!("module_{at}.ko")),
+            vec![(at % 251) as u8; size],
+        )
+        .unwrap();
+    }
+    fs::write(
+        folder.path().join("modules.dep"),
+        "kernel/net/part0/module_0.ko:\n",
+    )
+    .unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    folder
+}
+
+fn make(image: &Image, modules: &Path, into: &Path) -> ModulesDisk {
+    let target = into.join("modules.vhd");
+    let request = DiskRequest {
+        modules,
+        release: RELEASE,
+        time: 1_700_000_000,
+        target: &target,
+    };
+    write_modules_disk(&request, image, &Reporter::silent()).unwrap()
+}
+
+#[test]
+fn one_set_of_files_in_two_layouts_owned_by_root() {
+    let Some(image) = Image::find() else { return };
+    let out = tempfile::tempdir().unwrap();
+    open_to_all(out.path());
+    let tree = tree(300);
+    let disk = make(&image, tree.path(), out.path());
+    assert_eq!(disk.modules, 300);
+    let stat = |path: &str| {
+        let said = image.says(out.path(), &format!("debugfs -R 'stat {path}' modules.vhd"));
+        let words: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
+        let after =
+            |name: &str| words[words.iter().position(|word| word == name).expect(name) + 1].clone();
+        (
+            after("Inode:"),
+            after("User:"),
+            after("Group:"),
+            after("Links:"),
+            after("Mode:"),
+        )
+    };
+    for file in [
+        "modules.dep",
+        "kernel/net/part1/module_1.ko",
+        "kernel/net/part25/module_99.ko",
+    ] {
+        let (flat, nested) = (stat(file), stat(&format!("{RELEASE}/modules/{file}")));
+        assert_eq!(flat, nested, "{file}");
+        let (_, user, group, links, mode) = flat;
+        assert_eq!(
+            [user.as_str(), &group, &links, &mode],
+            ["0", "0", "2", "0644"],
+            "{file}"
+        );
+    }
+    assert_eq!(stat(&format!("{RELEASE}/modules/empty")).4, "0755");
+    let content = image.says(out.path(), &format!("debugfs -R 'cat {RELEASE}/modules/kernel/net/part25/module_99.ko' modules.vhd 2>/dev/null | sha256sum"));
+    let expected =
+        wslk::digest::Sha256::of_file(&tree.path().join("kernel/net/part25/module_99.ko")).unwrap();
+    assert!(content.starts_with(&expected.to_string()), "{content}");
+}
+
+#[test]
+fn twice_the_same_modules_are_twice_the_same_bytes() {
+    let Some(image) = Image::find() else { return };
+    let digests = [1, 2].map(|_| {
+        let out = tempfile::tempdir().unwrap();
+        open_to_all(out.path());
+        let disk = make(&image, tree(300).path(), out.path());
+        // A file system that stores the present moment would now differ.
+        std::thread::sleep(Duration::from_millis(1100));
+        wslk::digest::Sha256::of_file(&disk.path).unwrap()
+    });
+    assert_eq!(digests[0], digests[1]);
+}
+
+/// The planned size is enough for trees of every shape, and the file takes no more room than its content.
+#[test]
+fn every_shape_of_tree_fits() {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(image) = Image::find() else { return };
+    for (files, many_folders) in [(0, 0), (1, 0), (4000, 0), (10, 5000)] {
+        let out = tempfile::tempdir().unwrap();
+        open_to_all(out.path());
+        let tree = tree(files);
+        for at in 0..many_folders {
+            fs::create_dir(
+                tree.path()
+                    .join(format!("empty/{}{at}", "long-name-".repeat(20))),
+            )
+            .unwrap();
+        }
+        let disk = make(&image, tree.path(), out.path());
+        let metadata = fs::metadata(&disk.path).unwrap();
+        assert_eq!(metadata.len(), disk.size);
+        assert!(
+            metadata.blocks() * 512 <= disk.size.next_multiple_of(4096),
+            "{files} files"
+        );
+    }
+}
+
+/// WSL's overlay of the flat layout shows the second one too, as a folder inside; `depmod` must still find
+/// each module once. The overlay is writable for its sake.
+#[test]
+fn depmod_is_not_disturbed_by_the_second_layout() {
+    let Some(image) = Image::find() else { return };
+    let out = tempfile::tempdir().unwrap();
+    open_to_all(out.path());
+    // The least that depmod takes for a module.
+    let source = r#"echo 'char l[] __attribute__((section(".modinfo"))) = "license=GPL";' | gcc -xc -c - -o m.ko"#;
+    image.says(out.path(), source);
+    let tree = tree(0);
+    for name in [
+        "kernel/net/one.ko",
+        "kernel/net/two.ko",
+        "kernel/fs/three.ko",
+    ] {
+        fs::create_dir_all(tree.path().join(name).parent().unwrap()).unwrap();
+        fs::copy(out.path().join("m.ko"), tree.path().join(name)).unwrap();
+    }
+    make(&image, tree.path(), out.path());
+    let listed = |layout: &str| {
+        let script = format!(
+            "rm -rf r; mkdir -p r/lib/modules r/d; debugfs -R 'rdump / r/d' modules.vhd >/dev/null 2>&1; \
+             cp -r r/d/{layout} r/lib/modules/{RELEASE}; depmod -b $PWD/r {RELEASE} 2>/dev/null; \
+             cut -d: -f1 r/lib/modules/{RELEASE}/modules.dep; rm -rf r"
+        );
+        let said = image.says(out.path(), &script);
+        let mut names: Vec<String> = said
+            .lines()
+            .filter_map(|line| line.rsplit('/').next())
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names
+    };
+    for layout in [".", &format!("{RELEASE}/modules")] {
+        assert_eq!(listed(layout), ["one.ko", "three.ko", "two.ko"], "{layout}");
+    }
+}
