@@ -14,6 +14,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::ArtefactError;
@@ -25,14 +26,16 @@ use crate::files::FileError;
 use crate::report::{Reporter, Unit};
 
 /// What mke2fs reads, beside the image.
-const TAR: &str = "modules.tar.tmp";
+const TAR: &str = "modules.tar";
+/// What it makes.
+const IMAGE: &str = "image";
 /// A file system that its own checker complains about must not reach a user: `-n` only looks.
 const MAKE_AND_CHECK: &str = r#"mke2fs "$@" && exec e2fsck -fn "$0""#;
 
 /// One run of file system tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
-    /// What it is for, in words.
+    /// The program that it is about, in one word.
     pub label: &'static str,
     /// The folder it runs in, and the only one it may write to.
     pub folder: PathBuf,
@@ -77,42 +80,43 @@ pub struct ModulesDisk {
     pub content: Sha256,
 }
 
-/// Makes the modules disk. Nothing but the disk is left behind; on an error not even that.
+/// Makes the modules disk. Nothing but the disk is left behind, on an error nothing at all.
 pub fn write_modules_disk(
     request: &DiskRequest<'_>,
     toolbox: &dyn Toolbox,
     reporter: &Reporter,
 ) -> Result<ModulesDisk, ArtefactError> {
     let tree = ModulesTree::scan(request.modules)?;
-    let folder = request.target.parent().unwrap_or(Path::new("."));
-    let tar = folder.join(TAR);
-    let made = make(request, &tree, &tar, toolbox, reporter);
-    remove(&tar)?;
-    if made.is_err() {
-        remove(request.target)?;
-    }
-    made
+    let parent = request.target.parent().unwrap_or(Path::new("."));
+    // A folder of its own: whoever runs the tools may own it, and may change nothing else.
+    let work = tempfile::Builder::new()
+        .prefix(".modules-disk-")
+        .tempdir_in(parent)
+        .map_err(|source| FileError::new("create a folder in", parent, source))?;
+    let disk = make(request, &tree, work.path(), toolbox, reporter)?;
+    work.close()
+        .map_err(|source| FileError::new("clean up", parent, source))?;
+    Ok(disk)
 }
 
 fn make(
     request: &DiskRequest<'_>,
     tree: &ModulesTree,
-    tar: &Path,
+    work: &Path,
     toolbox: &dyn Toolbox,
     reporter: &Reporter,
 ) -> Result<ModulesDisk, ArtefactError> {
-    let task = reporter.task(
-        "packing modules",
-        Unit::Files,
-        Some(tree.entries().len() as u64),
-    );
-    let content = tree.archive(request.release, request.time, tar, &task)?;
+    let files = tree.entries().len() as u64;
+    let task = reporter.task("packing modules", Unit::Files, Some(files));
+    let content = tree.archive(request.release, request.time, &work.join(TAR), &task)?;
     let plan = Plan::new(tree.entries(), request.release);
-    remove(request.target)?;
-    let call = tool_call(request, plan, content);
+    let call = tool_call(work, request.time, plan, content);
     reporter.detail(call.argv.join(" "));
     toolbox.run(&call).map_err(ArtefactError::Toolbox)?;
-    let size = close_with_footer(request, plan, content)?;
+    let image = work.join(IMAGE);
+    let size = close_with_footer(&image, request.time, plan, content)?;
+    fs::rename(&image, request.target)
+        .map_err(|source| FileError::new("replace", request.target, source))?;
     Ok(ModulesDisk {
         path: request.target.to_owned(),
         size,
@@ -121,24 +125,18 @@ fn make(
     })
 }
 
-fn tool_call(request: &DiskRequest<'_>, plan: Plan, content: Sha256) -> ToolCall {
-    let image = request
-        .target
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut argv: Vec<String> = ["sh", "-c", MAKE_AND_CHECK, &image]
+fn tool_call(work: &Path, time: u64, plan: Plan, content: Sha256) -> ToolCall {
+    let mut argv: Vec<String> = ["sh", "-c", MAKE_AND_CHECK, IMAGE]
         .map(str::to_owned)
         .to_vec();
-    argv.extend(plan.arguments(content, TAR, &image));
+    argv.extend(plan.arguments(content, TAR, IMAGE));
     let env = [
-        ("SOURCE_DATE_EPOCH", request.time.to_string()),
+        ("SOURCE_DATE_EPOCH", time.to_string()),
         ("MKE2FS_CONFIG", "/dev/null".to_owned()),
     ];
     ToolCall {
-        label: "making the modules disk",
-        folder: request.target.parent().unwrap_or(Path::new(".")).to_owned(),
+        label: "mke2fs",
+        folder: work.to_owned(),
         argv,
         env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
     }
@@ -146,26 +144,34 @@ fn tool_call(request: &DiskRequest<'_>, plan: Plan, content: Sha256) -> ToolCall
 
 /// Makes a VHD of the image, which must have exactly the planned size, and returns the disk's size.
 fn close_with_footer(
-    request: &DiskRequest<'_>,
+    image: &Path,
+    time: u64,
     plan: Plan,
     content: Sha256,
 ) -> Result<u64, ArtefactError> {
-    let error = |source| FileError::new("finish", request.target, source);
-    let mut file = File::options()
-        .append(true)
-        .open(request.target)
-        .map_err(error)?;
+    let error = |source| FileError::new("finish", image, source);
+    let mut file = File::options().append(true).open(image).map_err(error)?;
     let found = file.metadata().map_err(error)?.len();
     if found != plan.size {
         return Err(ArtefactError::WrongImage {
-            path: request.target.to_owned(),
+            path: image.to_owned(),
             expected: plan.size,
             found,
         });
     }
-    let footer = vhd::footer(plan.size, request.time, identity("disk", content).0);
+    let footer = vhd::footer(plan.size, time, identity("disk", content).0);
     file.write_all(&footer).map_err(error)?;
+    claim(&file).map_err(error)?;
     Ok(plan.size + footer.len() as u64)
+}
+
+/// Makes the file ours: a builder that we start as root runs as somebody else.
+fn claim(file: &File) -> io::Result<()> {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if file.metadata()?.uid() == user.as_raw() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(user.as_raw()), Some(group.as_raw()))
 }
 
 /// Files with the names that kbuild gives modules, compressed or not.
@@ -176,13 +182,6 @@ fn module_count(tree: &ModulesTree) -> usize {
         matches!(entry, Entry::File { .. }) && endings.iter().any(|ending| name.ends_with(ending))
     };
     tree.entries().iter().filter(is_module).count()
-}
-
-fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", path, e)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -240,14 +239,14 @@ mod tests {
         assert_eq!(
             fs::read_dir(folder.path()).unwrap().count(),
             1,
-            "the tar file is gone"
+            "only the disk is left"
         );
         let call = &toolbox.calls.lock().unwrap()[0];
         assert_eq!(
             call.env[0],
             ("SOURCE_DATE_EPOCH".to_owned(), "1700000000".to_owned())
         );
-        assert_eq!(call.argv[3], "modules.vhd");
+        assert_eq!(call.argv[3], IMAGE);
     }
 
     #[test]
