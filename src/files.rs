@@ -157,6 +157,13 @@ impl Staging {
         self.folder.path()
     }
 
+    /// Gives it another final place on the same file system, for a product that is named by its content.
+    #[must_use]
+    pub fn named(mut self, target: &Path) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
     /// Renames the folder to its final place, which must not exist yet.
     pub fn publish(self) -> Result<PathBuf, FileError> {
         let error = |source| FileError::new("publish", &self.target, source);

@@ -63,6 +63,12 @@ impl Home {
         self.cache.join("downloads")
     }
 
+    /// What is known of tarballs, folders and remotes that were seen before.
+    #[must_use]
+    pub fn source_index(&self) -> PathBuf {
+        self.cache.join("sources.json")
+    }
+
     /// The compiler cache.
     #[must_use]
     pub fn ccache(&self) -> PathBuf {
