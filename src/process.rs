@@ -105,3 +105,19 @@ pub fn user() -> (u32, u32) {
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// Whether the kernel started us as its first process: then we are the agent of a boot test.
+#[must_use]
+pub fn is_init() -> bool {
+    std::process::id() == 1 && env::args_os().next().is_some_and(|name| name == "/init")
+}
+
+/// Standard output.
+pub fn stdout() -> impl io::Write + Send {
+    io::stdout()
+}
+
+/// Standard error.
+pub fn stderr() -> impl io::Write + Send {
+    io::stderr()
+}
