@@ -1,1 +1,208 @@
-//! The kconfig stage.
+//! The kconfig stage: a base configuration, the fragments over it, and whether the result is what was
+//! wanted.
+//!
+//! ```text
+//! base + fragments ─▶ merge ─▶ the tree's own olddefconfig ─▶ audit ─▶ KernelConfig
+//! [parse] [fragment]  [merge]  [Solver], done by the builder   [audit], reasons by [explain]
+//!                                                              from the tree's symbols [index]
+//! ```
+//!
+//! In: a [`ConfigRequest`] and a [`Solver`]. Out: a [`KernelConfig`]: the final text and its
+//! [`Audit`], or a [`KconfigError`] that says which promise is broken and why. Must not write into the
+//! source tree, and must not decide values by itself: the tree's own tool does, we check it.
+
+pub mod audit;
+pub mod explain;
+pub mod fault;
+pub mod fragment;
+pub mod merge;
+pub mod parse;
+pub mod profile;
+pub mod symbol;
+pub mod tree;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::digest::Sha256;
+use crate::files::FileError;
+
+pub use self::audit::{Audit, Finding, Verdict};
+pub use self::explain::Explanation;
+pub use self::fault::InputError;
+pub use self::fragment::{Fragment, Request};
+pub use self::merge::{Conflict, MergeError};
+pub use self::parse::{ConfigFile, Origin};
+pub use self::profile::{Profile, Profiles};
+pub use self::symbol::{Symbol, SymbolType, Value};
+pub use self::tree::{Arch, Series, TreeFacts};
+
+/// The tree's own configuration tool, run by whoever can run programs of the tree.
+pub trait Solver: Sync {
+    /// A configuration made by one of the tree's targets: `defconfig`, `tinyconfig`.
+    fn base(&self, target: &str) -> Result<String, SolverError>;
+
+    /// The configuration that `make olddefconfig` makes of `merged`.
+    fn olddefconfig(&self, merged: &str) -> Result<String, SolverError>;
+}
+
+/// The tree's own configuration tool failed.
+#[derive(Debug)]
+pub struct SolverError(pub Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for SolverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the tree's own configuration tool failed")
+    }
+}
+
+impl std::error::Error for SolverError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_ref())
+    }
+}
+
+/// Where the base configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// The tree's own WSL configuration: `arch/<arch>/configs/config-wsl`, or `Microsoft/config-wsl`.
+    Own,
+    /// A file of the user's.
+    File(PathBuf),
+    /// One of the tree's targets: `defconfig`, `tinyconfig`.
+    Target(String),
+}
+
+/// What to configure, and how.
+#[derive(Debug, Clone)]
+pub struct ConfigRequest {
+    /// The kernel tree.
+    pub tree: TreeFacts,
+    /// The base configuration.
+    pub base: Base,
+    /// Whether every option of the base must still be there at the end.
+    pub keep_base: bool,
+    /// What goes over the base.
+    pub fragments: Vec<Fragment>,
+    /// What must be built in at the end; requests nothing.
+    pub guards: Vec<Fragment>,
+    /// What is put behind `-microsoft-standard-WSL2` in the release, as in `-wslk-1a2b3c4d5e`; may be
+    /// empty.
+    pub localversion_suffix: String,
+    /// The folder for indices of the options of trees.
+    pub index_cache: PathBuf,
+}
+
+/// A configuration that keeps its contract.
+#[derive(Debug, Clone)]
+pub struct KernelConfig {
+    /// The `.config`, as the tree's own tool wrote it.
+    pub text: String,
+    /// Its digest.
+    pub digest: Sha256,
+    /// What was checked.
+    pub audit: Audit,
+    /// Where each value that was given was written; the others are defaults of the tree.
+    pub origins: BTreeMap<Symbol, Origin>,
+}
+
+/// Why there is no configuration that keeps its contract.
+#[derive(Debug, thiserror::Error)]
+pub enum KconfigError {
+    /// A fragment or configuration has faults.
+    #[error(transparent)]
+    Input(Box<InputError>),
+    /// Fragments disagree; never empty.
+    #[error("two fragments disagree: {}", list(.0))]
+    Conflict(Vec<Conflict>),
+    /// The base was made for another architecture.
+    #[error("{file} is a configuration for {found}, and the kernel is for {wanted}")]
+    OtherArch {
+        /// The base.
+        file: String,
+        /// What it is for.
+        found: Arch,
+        /// What was asked for.
+        wanted: Arch,
+    },
+    /// The tree has no WSL configuration of its own.
+    #[error("the kernel tree has no WSL configuration of its own (looked for {})", .0.join(", "))]
+    NoOwnConfig(Vec<String>),
+    /// The suffix cannot be part of a release.
+    #[error("`{0}` cannot be part of a kernel release")]
+    Release(String),
+    /// The profile is not known.
+    #[error("there is no profile `{name}`")]
+    NoProfile {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The final configuration breaks a promise.
+    #[error("the final configuration is not what was asked for: {}", broken(.0))]
+    Contract(Box<Audit>),
+    /// The tree's own tool failed.
+    #[error(transparent)]
+    Solver(#[from] SolverError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl KconfigError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Input(error) => Some(error.hint()),
+            Self::Conflict(_) => {
+                Some("keep one of the two lines, or leave one of the fragments out".to_owned())
+            }
+            Self::OtherArch { found, .. } => Some(format!(
+                "give a configuration for this architecture, or build with --arch {found}"
+            )),
+            Self::NoOwnConfig(_) => {
+                Some("name a base with --base-config FILE, defconfig or tinyconfig".to_owned())
+            }
+            Self::Release(_) => Some(
+                "use letters, digits, `.`, `_`, `+`, `~` and `-`, 64 characters in all".to_owned(),
+            ),
+            Self::NoProfile { known, .. } => Some(format!("there are: {}", known.join(", "))),
+            Self::Contract(audit) => audit.advice(),
+            Self::Solver(_) => None,
+            Self::File(error) => error.hint().map(str::to_owned),
+        }
+    }
+}
+
+impl From<MergeError> for KconfigError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Input(error) => Self::Input(error),
+            MergeError::Conflicts(conflicts) => Self::Conflict(conflicts),
+        }
+    }
+}
+
+fn list(conflicts: &[Conflict]) -> String {
+    let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+/// The first broken promises by name, the rest as a number.
+fn broken(audit: &Audit) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<String> = audit
+        .failures()
+        .map(|finding| finding.request.to_string())
+        .collect();
+    let more = names.len().saturating_sub(NAMED);
+    let named = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 {
+        named
+    } else {
+        format!("{named} and {more} more")
+    }
+}
