@@ -1,1 +1,131 @@
-//! The smoke stage.
+//! Smoke: real processes dumped and restored by CRIU, judged by their own data.
+//!
+//! In: [`SuiteOptions`] and the running kernel. Out: a [`SmokeReport`] with one verdict per scenario,
+//! each `fails` naming what was lost and the kernel option that is missing. Works as root in the test
+//! guest and on any machine with CRIU; never touches a process that it did not start, never reads
+//! settings, never knows who booted the kernel.
+//!
+//! A scenario is one file under `scenario/` and one line in its list. It holds both sides: the
+//! *victim*, which is this same program started again with the hidden verb `victim`, and the *rules*
+//! by which its answers before the dump are compared with those after the restore.
+//!
+//! ```text
+//! judge:  start ─▶ ask "prepare" ─▶ criu dump ─▶ really gone? ─▶ criu restore ─▶ ask "check" ─▶ compare
+//! victim: ready    answers state     killed        (pulse still)     restored        answers state
+//!                     └──────────────────────── once per cycle ─────────────────────────────┘
+//! ```
+//!
+//! Exit codes of CRIU decide only whether there is anything to judge. `criu check` decides nothing:
+//! it is blind to missing socket diagnosis, which [`diag`] therefore probes by itself.
+
+pub mod catalogue;
+pub mod criu;
+pub mod diag;
+pub mod precheck;
+pub mod scenario;
+pub mod suite;
+pub mod victim;
+
+mod cycle;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::diag::DiagProbe;
+pub use self::precheck::Blocked;
+pub use self::suite::{Progress, SuiteOptions, run};
+
+/// What became of one scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every cycle gave back a process whose data were whole.
+    Works,
+    /// Dump or restore failed, or the restored process had lost or changed something.
+    Fails,
+    /// CRIU declined by design: it says that this kernel or this CRIU does not offer the feature.
+    Refused,
+    /// The surroundings do not allow a statement about the kernel. Never a pass, never a failure.
+    NotTestable,
+}
+
+impl Verdict {
+    /// The word used in JSON and in tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Fails => "fails",
+            Self::Refused => "refused",
+            Self::NotTestable => "not-testable",
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One scenario, judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioReport {
+    /// Its name, for example `unix` or `tcp-nftables`.
+    pub name: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// How many whole cycles passed.
+    pub cycles: u32,
+    /// Why it did not work; one sentence that names the missing kernel options where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the user can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The kernel options that it depends on, without the `CONFIG_` prefix.
+    pub options: Vec<String>,
+    /// Those of them that are known to be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// CRIU's own error lines, without times and line numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// What the whole suite found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SmokeReport {
+    /// `uname -r` of the kernel under test.
+    pub kernel_release: String,
+    /// CRIU's own version, where it could be asked.
+    pub criu_version: Option<String>,
+    /// Why nothing could be tested here, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
+    /// What the user should know though the suite ran, for example a CRIU older than advised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Socket diagnosis per family.
+    pub diag: Vec<DiagProbe>,
+    /// The scenarios in the order of the list.
+    pub scenarios: Vec<ScenarioReport>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl SmokeReport {
+    /// The verdict over all: works only if every scenario works; a failure outweighs what could not
+    /// be tested. A suite without scenarios has tested nothing.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let has = |verdict| self.scenarios.iter().any(|scenario| scenario.verdict == verdict);
+        match () {
+            () if has(Verdict::Fails) => Verdict::Fails,
+            () if has(Verdict::Refused) => Verdict::Refused,
+            () if self.scenarios.is_empty() || has(Verdict::NotTestable) => Verdict::NotTestable,
+            () => Verdict::Works,
+        }
+    }
+}
