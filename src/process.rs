@@ -85,6 +85,12 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Standard input, line by line.
+#[must_use]
+pub fn stdin() -> impl io::BufRead {
+    io::stdin().lock()
+}
+
 /// Whether standard input is a terminal, so that a question may be asked.
 #[must_use]
 pub fn stdin_is_terminal() -> bool {
