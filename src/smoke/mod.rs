@@ -27,6 +27,7 @@ pub mod suite;
 pub mod victim;
 
 mod cycle;
+mod payload;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +121,11 @@ impl SmokeReport {
     /// be tested. A suite without scenarios has tested nothing.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let has = |verdict| self.scenarios.iter().any(|scenario| scenario.verdict == verdict);
+        let has = |verdict| {
+            self.scenarios
+                .iter()
+                .any(|scenario| scenario.verdict == verdict)
+        };
         match () {
             () if has(Verdict::Fails) => Verdict::Fails,
             () if has(Verdict::Refused) => Verdict::Refused,

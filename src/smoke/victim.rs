@@ -1,9 +1,322 @@
-//! The victim's side.
-use std::ffi::OsString;
+//! The process that is dumped: this same program, started again with the hidden verb `victim`.
+//!
+//! In: a scenario, a folder, a role. Out: `ready` once the scene is set, then one `answer-N` for each
+//! `ask-N` that appears in the folder. All state that is judged lives in this process and its
+//! children, never in the judge, so that an answer after a restore proves what was restored; even the
+//! number of the next question does. Must not write to the standard streams, keep descriptors that
+//! its scenario does not need, or outlive its folder.
 
-/// Runs the hidden verb `victim NAME DIR [ROLE]`; returns the exit code.
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::scenario::{self, Scenario};
+use crate::process;
+
+/// The hidden verb of the command line.
+pub const VERB: &str = "victim";
+/// The role of the process that the judge starts; its children have other ones.
+const MAIN: &str = "main";
+/// One step of the victim's life. Short enough for quick answers, long enough to leave a slow
+/// emulated processor to others.
+pub(super) const TICK: Duration = Duration::from_millis(4);
+/// A victim that nobody ended ends itself.
+const LIFE: Duration = Duration::from_secs(900);
+
+/// What the judge may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Change your state, put data in flight, and tell what you hold: the dump comes next.
+    Prepare,
+    /// Read everything back, prove that you can go on, and tell what you hold.
+    Check,
+}
+
+/// All that the victim says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question's number, counted by the victim from 1.
+    pub number: u64,
+    /// Its process.
+    pub pid: i32,
+    /// Its session.
+    pub sid: i32,
+    /// Its process group.
+    pub pgid: i32,
+    /// How many ticks it has lived.
+    pub counter: u64,
+    /// The scenario's own state.
+    pub state: Value,
+}
+
+/// What a scenario finds set up for its victim.
+#[derive(Debug)]
+pub struct Stage {
+    scenario: &'static str,
+    dir: PathBuf,
+    role: String,
+}
+
+impl Stage {
+    /// The victim's folder, its own for files and sockets.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Which of the scenario's processes this is.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// A stage without a scenario.
+    #[cfg(test)]
+    pub(super) fn for_test(dir: &Path) -> Self {
+        Self {
+            scenario: "test",
+            dir: dir.to_owned(),
+            role: MAIN.to_owned(),
+        }
+    }
+
+    /// This program in another role, not yet started: no input, output into a file of its own.
+    pub fn child(&self, role: &str) -> io::Result<Command> {
+        command(&process::program()?, self.scenario, &self.dir, role)
+    }
+}
+
+/// The error a victim leaves behind for the judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastWords {
+    pub message: String,
+    /// The kernel's error number, where it was the kernel that refused.
+    pub errno: Option<i32>,
+}
+
+/// Runs `victim NAME DIR [ROLE]`; returns the exit code.
+///
+/// What goes wrong is left in the folder: this process has nobody to talk to.
 #[must_use]
 pub fn run(args: &[OsString]) -> u8 {
-    let _ = args;
-    2
+    let [name, dir, rest @ ..] = args else {
+        return 2;
+    };
+    let role = rest
+        .first()
+        .map_or(MAIN.into(), |role| role.to_string_lossy().into_owned());
+    let Some(scenario) = scenario::find(&name.to_string_lossy()) else {
+        return 2;
+    };
+    let stage = Stage {
+        scenario: scenario.name,
+        dir: dir.into(),
+        role,
+    };
+    match live(scenario, &stage) {
+        Ok(code) => code,
+        Err(error) => {
+            let words = LastWords {
+                message: error.to_string(),
+                errno: error.raw_os_error(),
+            };
+            let _nobody_to_tell = publish(&stage.dir.join(error_file(&stage.role)), &words);
+            1
+        }
+    }
+}
+
+/// The judge's side of the start: the main process of a scenario's victim.
+pub(super) fn start(program: &Path, scenario: &Scenario, dir: &Path) -> io::Result<Pid> {
+    let child = command(program, scenario.name, dir, MAIN)?.spawn()?;
+    // Not waited for through the handle: after a restore the process is nobody's `Child`.
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| io::Error::other("a process without a number"))
+}
+
+/// Where the main process leaves its last words.
+pub(super) fn last_words(dir: &Path) -> Option<LastWords> {
+    serde_json::from_slice(&fs::read(dir.join(error_file(MAIN))).ok()?).ok()
+}
+
+/// The heart beat that the victim last wrote. It stands still while the victim is down.
+pub(super) fn pulse(dir: &Path) -> io::Result<u64> {
+    let bytes = fs::read(dir.join("pulse"))?;
+    let number = bytes
+        .try_into()
+        .map_err(|_| io::Error::other("the pulse is no number"))?;
+    Ok(u64::from_le_bytes(number))
+}
+
+pub(super) fn ready_file(dir: &Path) -> PathBuf {
+    dir.join("ready")
+}
+
+pub(super) fn answer_file(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("answer-{number}"))
+}
+
+/// Puts question `number` to the victim in `dir`.
+pub(super) fn ask(dir: &Path, number: u64, question: Question) -> io::Result<()> {
+    publish(&dir.join(format!("ask-{number}")), &question)
+}
+
+fn error_file(role: &str) -> String {
+    format!("error-{role}")
+}
+
+fn command(program: &Path, scenario: &str, dir: &Path, role: &str) -> io::Result<Command> {
+    let output = File::create(dir.join(format!("output-{role}")))?;
+    let mut command = Command::new(program);
+    command
+        .args([
+            OsStr::new(VERB),
+            scenario.as_ref(),
+            dir.as_ref(),
+            role.as_ref(),
+        ])
+        .current_dir(dir)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    Ok(command)
+}
+
+fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
+    if stage.role != MAIN {
+        return scenario.play_role(stage);
+    }
+    // A session leader whose session lies in the dumped tree: CRIU wants nothing from outside.
+    rustix::process::setsid()?;
+    let mut scene = scenario.set(stage)?;
+    let mut life = Life::begin(&stage.dir)?;
+    publish(&ready_file(&stage.dir), &life.counter)?;
+    while life.tick()? {
+        if let Some(question) = life.question()? {
+            let state = match question {
+                Question::Prepare => scene.prepare()?,
+                Question::Check => scene.check()?,
+            };
+            life.answer(state)?;
+        }
+    }
+    Ok(0)
+}
+
+/// The main process between questions.
+struct Life<'a> {
+    dir: &'a Path,
+    pulse: File,
+    counter: u64,
+    next: u64,
+    born: Instant,
+}
+
+impl<'a> Life<'a> {
+    fn begin(dir: &'a Path) -> io::Result<Self> {
+        let pulse = File::create(dir.join("pulse"))?;
+        let life = Self {
+            dir,
+            pulse,
+            counter: 0,
+            next: 1,
+            born: Instant::now(),
+        };
+        life.pulse.write_all_at(&life.counter.to_le_bytes(), 0)?;
+        Ok(life)
+    }
+
+    /// Lives for a tick; false when it is time to end.
+    fn tick(&mut self) -> io::Result<bool> {
+        std::thread::sleep(TICK);
+        self.counter += 1;
+        self.pulse.write_all_at(&self.counter.to_le_bytes(), 0)?;
+        let look = self.counter.is_multiple_of(64);
+        Ok(!look || (self.dir.exists() && self.born.elapsed() < LIFE))
+    }
+
+    fn question(&self) -> io::Result<Option<Question>> {
+        match fs::read(self.dir.join(format!("ask-{}", self.next))) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn answer(&mut self, state: Value) -> io::Result<()> {
+        let answer = Answer {
+            number: self.next,
+            pid: raw(rustix::process::getpid()),
+            sid: raw(rustix::process::getsid(None)?),
+            pgid: raw(rustix::process::getpgrp()),
+            counter: self.counter,
+            state,
+        };
+        publish(&answer_file(self.dir, self.next), &answer)?;
+        self.next += 1;
+        Ok(())
+    }
+}
+
+fn raw(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}
+
+/// Writes a file that a reader sees whole or not at all. Not flushed to the disk: the reader runs on
+/// the same kernel.
+fn publish(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let half = path.with_extension("half");
+    fs::write(&half, serde_json::to_vec(content)?)?;
+    fs::rename(half, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_survive_json() {
+        let answer = Answer {
+            number: 2,
+            pid: 7,
+            sid: 7,
+            pgid: 7,
+            counter: 9,
+            state: serde_json::json!({"a": 1}),
+        };
+        let text = serde_json::to_string(&answer).unwrap();
+        assert_eq!(
+            text,
+            r#"{"number":2,"pid":7,"sid":7,"pgid":7,"counter":9,"state":{"a":1}}"#
+        );
+        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);
+        assert_eq!(
+            serde_json::to_string(&Question::Prepare).unwrap(),
+            r#""prepare""#
+        );
+    }
+
+    #[test]
+    fn the_pulse_is_read_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let life = Life::begin(folder.path()).unwrap();
+        life.pulse.write_all_at(&77_u64.to_le_bytes(), 0).unwrap();
+        assert_eq!(pulse(folder.path()).unwrap(), 77);
+    }
+
+    #[test]
+    fn bad_arguments_are_bad_usage() {
+        assert_eq!(run(&[]), 2);
+        assert_eq!(run(&["no-such-scenario".into(), "/tmp".into()]), 2);
+    }
 }

@@ -1,0 +1,132 @@
+//! `memory`: one process with a heap that changes every cycle and a file read at an offset.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Acts, Play, Scenario, Variant, same};
+use crate::digest::Sha256;
+use crate::smoke::payload::Pattern;
+use crate::smoke::victim::Stage;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "memory",
+    about: "private memory, a counter and the offset of an open file",
+    options: &["PROC_CHILDREN", "KCMP"],
+    families: &[],
+    variants: &[Variant::PLAIN],
+    acts: Acts::of::<Memory>(),
+};
+
+const HEAP: usize = 1 << 20;
+const PAGE: usize = 4096;
+const FILE: usize = 64 << 10;
+/// No multiple of anything, so that a rounded offset shows.
+const STRIDE: i64 = 1237;
+const SAMPLE: usize = 512;
+
+struct Memory {
+    heap: Vec<u8>,
+    file: File,
+    cycle: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    cycle: u64,
+    heap: Sha256,
+    offset: u64,
+    flags: u32,
+    /// What can be read from the offset on.
+    next: Sha256,
+}
+
+impl Play for Memory {
+    type State = State;
+
+    fn set(stage: &Stage) -> io::Result<Self> {
+        let path = stage.dir().join("data");
+        fs::write(&path, Pattern::new(1).take(FILE))?;
+        let file = File::options().read(true).append(true).open(path)?;
+        Ok(Self {
+            heap: Pattern::new(2).take(HEAP),
+            file,
+            cycle: 0,
+        })
+    }
+
+    fn prepare(&mut self) -> io::Result<State> {
+        self.cycle += 1;
+        let mut pattern = Pattern::new(100 + self.cycle);
+        self.heap
+            .chunks_mut(7 * PAGE)
+            .for_each(|pages| pattern.fill(&mut pages[..PAGE.min(FILE)]));
+        self.file.seek(SeekFrom::Current(STRIDE))?;
+        self.check()
+    }
+
+    fn check(&mut self) -> io::Result<State> {
+        let offset = self.file.stream_position()?;
+        let mut sample = [0; SAMPLE];
+        self.file.read_exact(&mut sample)?;
+        self.file.seek(SeekFrom::Start(offset))?;
+        Ok(State {
+            cycle: self.cycle,
+            heap: Sha256::of(&self.heap),
+            offset,
+            flags: rustix::fs::fcntl_getfl(&self.file)?.bits(),
+            next: Sha256::of(sample),
+        })
+    }
+
+    fn judge(before: &State, after: &State) -> Vec<String> {
+        let faults = [
+            same("the cycle", &before.cycle, &after.cycle),
+            same("the digest of the heap", &before.heap, &after.heap),
+            same("the file offset", &before.offset, &after.offset),
+            same("the file flags", &before.flags, &after.flags),
+            same(
+                "the digest of the file's next bytes",
+                &before.next,
+                &after.next,
+            ),
+        ];
+        faults.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(cycle: u64, heap: &str, offset: u64, flags: u32, next: &str) -> State {
+        State {
+            cycle,
+            heap: Sha256::of(heap),
+            offset,
+            flags,
+            next: Sha256::of(next),
+        }
+    }
+
+    #[test]
+    fn each_fault_is_told() {
+        let before = state(1, "heap", 1237, 2, "next");
+        for (after, fault) in [
+            (state(1, "heap", 1237, 2, "next"), None),
+            (state(0, "heap", 1237, 2, "next"), Some("the cycle")),
+            (state(1, "hoop", 1237, 2, "next"), Some("heap")),
+            (
+                state(1, "heap", 0, 2, "next"),
+                Some("the file offset was 1237 and is 0"),
+            ),
+            (state(1, "heap", 1237, 0, "next"), Some("flags")),
+            (state(1, "heap", 1237, 2, "text"), Some("next bytes")),
+        ] {
+            let faults = Memory::judge(&before, &after).join("; ");
+            assert_eq!(faults.is_empty(), fault.is_none(), "{faults}");
+            assert!(faults.contains(fault.unwrap_or_default()), "{faults}");
+        }
+    }
+}
