@@ -13,13 +13,26 @@
 //! A kernel that fails is a [`Verdict::Failed`] in a report. A test that could not be made is a [`BootError`]:
 //! never a pass, and never the kernel's fault. Must not build, install or publish anything.
 
+mod accel;
+pub mod agent;
+mod console;
+mod cpio;
+mod elf;
 mod error;
+mod initramfs;
+mod judge;
 mod outcome;
+mod plan;
+mod run;
+mod tools;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::BootError;
+pub use self::plan::Plan;
+pub use self::run::{REPORT, Stand, plan, test};
+pub use self::tools::{GuestTools, ToolSource};
 pub use self::outcome::{
     Accel, BootReport, Failure, FailureKind, LayoutReport, ModulesReport, Phase, SCHEMA, Verdict,
 };

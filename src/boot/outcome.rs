@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::smoke::SmokeReport;
 
 /// The number in [`BootReport::schema`].
 pub const SCHEMA: u32 = 1;
@@ -18,6 +19,9 @@ pub struct BootReport {
     pub failures: Vec<Failure>,
     /// What could not be tested, and why; empty when it passed.
     pub untested: Vec<String>,
+    /// What deserves a look though it decides nothing: a stall of a busy machine, an old CRIU.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What QEMU ran on.
     pub accel: Accel,
     /// SHA-256 of the kernel that was booted: another kernel needs another test.
@@ -31,7 +35,7 @@ pub struct BootReport {
     /// What the modules disk was found to do.
     pub modules: Option<ModulesReport>,
     /// What the scenarios found.
-    pub smoke: Option<serde_json::Value>,
+    pub smoke: Option<SmokeReport>,
     /// From QEMU's start to its end.
     pub seconds: f64,
     /// From QEMU's start to the agent's first word.
@@ -134,6 +138,8 @@ pub struct LayoutReport {
     pub loaded: Vec<String>,
     /// Whether the real `depmod`, run on the overlay, finds the same modules and dependencies.
     pub depmod_agrees: bool,
+    /// Whether it finds them at the same paths, and not in the other layout. Nothing breaks where it does not.
+    pub paths_kept: bool,
     /// What went wrong, in the tools' own words.
     pub problems: Vec<String>,
 }
