@@ -80,16 +80,19 @@ impl Plan {
     }
 }
 
-/// What WSL passes, in its order, with two differences: no `initrd=`, since QEMU hands that over itself, and the
-/// console is the serial port, since Hyper-V's hvc0 is not there. `panic=-1` restarts at once, which ends QEMU.
+/// What WSL passes, in its order, with three differences: no `initrd=`, since QEMU hands that over itself; the
+/// console is the serial port, since Hyper-V's hvc0 is not there; and the processor's random numbers are believed,
+/// since Hyper-V's are not there either, and CRIU spends seconds of each run on waiting for some. `panic=-1`
+/// restarts at once, which ends QEMU.
 fn cmdline(cpus: u32) -> String {
     format!(
         "WSL_ROOT_INIT=1 panic=-1 nr_cpus={cpus} hv_utils.timesync_implicit=1 printk.devkmsg=on \
          page_reporting.page_reporting_order=9 earlycon=uart8250,io,0x3f8,115200 console=ttyS0,115200 debug \
-         pty.legacy_count=0"
+         pty.legacy_count=0 random.trust_cpu=on"
     )
 }
 
+/// Processors are sockets: a kernel without ACPI finds them in the firmware's MP table, which lists no cores.
 fn machine(options: &BootOptions, accel: Accel) -> Vec<String> {
     let (accel, cpu) = match accel {
         Accel::Kvm => ("kvm", "host"),
@@ -101,7 +104,7 @@ fn machine(options: &BootOptions, accel: Accel) -> Vec<String> {
     let sized = [
         ["-accel".to_owned(), accel.to_owned()],
         ["-cpu".to_owned(), cpu.to_owned()],
-        ["-smp".to_owned(), options.cpus.to_string()],
+        ["-smp".to_owned(), format!("{0},sockets={0},cores=1,threads=1", options.cpus)],
         ["-m".to_owned(), format!("{}M", options.memory_mib)],
     ];
     words.into_iter().map(str::to_owned).chain(sized.into_iter().flatten()).collect()
@@ -188,10 +191,10 @@ mod tests {
         let options = BootOptions { memory_mib: 768, cpus: 4, ..BootOptions::default() };
         let plan = Plan::new(&options, &files(Some(disk)), Accel::Tcg);
         let expected = "qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -machine q35 \
-            -accel tcg,thread=multi,tb-size=256 -cpu max -smp 4 -m 768M -kernel /b/bzImage -initrd /t/initramfs \
+            -accel tcg,thread=multi,tb-size=256 -cpu max -smp 4,sockets=4,cores=1,threads=1 -m 768M -kernel /b/bzImage -initrd /t/initramfs \
             -append 'WSL_ROOT_INIT=1 panic=-1 nr_cpus=4 hv_utils.timesync_implicit=1 printk.devkmsg=on \
             page_reporting.page_reporting_order=9 earlycon=uart8250,io,0x3f8,115200 console=ttyS0,115200 debug \
-            pty.legacy_count=0' \
+            pty.legacy_count=0 random.trust_cpu=on' \
             -chardev stdio,id=console,signal=off,logfile=console.log -serial chardev:console \
             -chardev file,id=agent,path=agent.jsonl -serial chardev:agent -device virtio-scsi-pci,id=scsi \
             -drive if=none,id=modules,readonly=on,format=vpc,force_size_calc=current_size,file=/b/a,,b/modules.vhd \
