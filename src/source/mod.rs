@@ -3,19 +3,90 @@
 //! In: a [`FetchRequest`]. Out: a [`SourceTree`] on disk, named by the git tree id of what lies there.
 //! Must not know what the tree is used for, and never hands out a tree that differs from its pin.
 
+mod download;
 mod error;
+mod fetch;
+mod import;
+mod plant;
+mod store;
+mod unpack;
+mod upstream;
 mod version;
 
+pub mod lock;
+pub mod patches;
+pub mod remote;
 pub mod tag;
 pub mod tree;
 
 use std::path::PathBuf;
 
+pub use self::download::{DownloadError, Patience};
 pub use self::error::{Fault, SourceError};
+pub use self::lock::LockFileError;
+pub use self::patches::{PatchError, PatchSet, PatchedTree};
+pub use self::plant::PlantError;
+pub use self::remote::{RemoteError, RemoteTag};
 pub use self::tag::{Series, Tag, TagQuery};
 pub use self::tree::{CommitId, TreeId};
+pub use self::unpack::UnpackError;
+pub use self::upstream::{Location, MICROSOFT, Upstream};
 pub use self::version::KernelVersion;
 use crate::digest::Sha256;
+use crate::home::Home;
+use crate::process::Interrupt;
+use crate::report::Reporter;
+
+/// What to fetch, and how.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    /// Where from.
+    pub upstream: Upstream,
+    /// Which release; the newest of a git upstream when `None`. A tarball or folder has but one, which
+    /// must then fit.
+    pub want: Option<TagQuery>,
+    /// How to bring a release of a git upstream here.
+    pub transport: Transport,
+    /// Use only what is here.
+    pub offline: bool,
+    /// Ask the upstream again although the answer is here, so that a moved tag shows.
+    pub refresh: bool,
+}
+
+/// How to bring a release of a git upstream here. The tree is the same in each case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Tarball where the upstream is known to offer one, else git.
+    #[default]
+    Auto,
+    /// A shallow fetch.
+    Git,
+    /// The tarball of the tag.
+    Tarball,
+}
+
+/// What a fetch works with. The caller holds the lock of the home.
+#[derive(Debug, Clone)]
+pub struct Sources<'a> {
+    /// Where trees are kept, and the cache.
+    pub home: &'a Home,
+    /// The `wslk.lock` to obey and to add to.
+    pub lock_file: PathBuf,
+    /// Told what is going on.
+    pub reporter: Reporter,
+    /// Stops everything.
+    pub interrupt: Interrupt,
+    /// For servers.
+    pub patience: Patience,
+}
+
+/// Brings the wanted tree here, unless it is here already, and pins it.
+///
+/// # Errors
+/// Nothing is kept of a tree that is damaged or not what was pinned or announced.
+pub fn fetch(request: &FetchRequest, sources: &Sources<'_>) -> Result<SourceTree, SourceError> {
+    fetch::Fetching::new(request, sources)?.run()
+}
 
 /// A kernel tree on disk, without `.git`, that nobody may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +95,9 @@ pub struct SourceTree {
     pub root: PathBuf,
     /// Git's id of everything below [`SourceTree::root`].
     pub tree: TreeId,
-    /// The release, where the tree is one of Microsoft's.
+    /// The release, where the tree is one of Microsoft's or says so in its Makefile.
     pub tag: Option<Tag>,
-    /// The commit that the tree belongs to, where it is known.
+    /// The commit that the tree belongs to, where it is known; of a tarball, what `git archive` noted in it.
     pub commit: Option<CommitId>,
     /// The digest of the tarball that the tree came in, if it came in one.
     pub tarball: Option<Sha256>,
