@@ -1,28 +1,28 @@
 //! The modules disk with the real tools: mke2fs, e2fsck, debugfs and depmod of the builder image.
 //!
-//! Slow tests run when `WSLK_SLOW_TESTS` is set; they need docker and the image of
-//! `ci/builder`, or the one that `WSLK_TEST_IMAGE` names.
+//! Slow tests run when `WSLK_SLOW_TESTS` is set; they need an engine and its builder image.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use wslk::artefact::{
-    DiskRequest, ModulesDisk, ToolCall, Toolbox, ToolboxError, write_modules_disk,
-};
-use wslk::exec::{Cmd, Duct, Runner as _};
+use wslk::artefact::{DiskRequest, ModulesDisk, write_modules_disk};
+use wslk::build::{Builder, Engine, EngineChoice, Image, Job, Limits, Mount};
+use wslk::exec::Duct;
+use wslk::home::Home;
 use wslk::report::Reporter;
 
 const RELEASE: &str = "6.1.21.2-microsoft-standard-WSL2-wslk-0123456789";
 
-/// The tools of the builder image, run as the user who runs the test.
-struct Image {
-    reference: String,
+/// The tools of the builder image.
+struct Tools {
+    builder: Builder,
 }
 
-impl Image {
+impl Tools {
     fn find() -> Option<Self> {
         if std::env::var_os("WSLK_SLOW_TESTS").is_none() {
             // Past the test harness, which keeps what a passing test prints to itself.
@@ -30,63 +30,22 @@ impl Image {
             writeln!(stderr, "skipped: set WSLK_SLOW_TESTS to run it").unwrap();
             return None;
         }
-        if let Some(image) = std::env::var_os("WSLK_TEST_IMAGE") {
-            return Some(Self {
-                reference: image.to_string_lossy().into_owned(),
-            });
-        }
-        let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/builder/bootstrap");
-        let reference = Duct::default()
-            .run(&Cmd::new(bootstrap).arg("--tag"))
-            .unwrap()
-            .text()
-            .trim()
-            .to_owned();
-        Some(Self { reference })
+        let home = Home::new("/nonexistent", "/nonexistent");
+        let runner = Arc::new(Duct::default());
+        let engine = Engine::find(EngineChoice::Auto, runner, &Reporter::silent()).unwrap();
+        let image = Image::ensure(&engine, &Reporter::silent()).unwrap();
+        let builder = Builder::new(engine, image, Limits::default(), &home);
+        Some(Self { builder })
     }
 
-    /// As an unprivileged user, since that is how the image is used: the disk must still belong to root.
-    fn command(&self, folder: &Path, argv: &[String], env: &[(String, String)]) -> Cmd {
-        let mount = format!("type=bind,src={},dst=/build", folder.display());
-        let variables = env
-            .iter()
-            .flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")]);
-        Cmd::new("docker")
-            .args([
-                "run",
-                "--rm",
-                "--network=none",
-                "--cap-drop=ALL",
-                "--user=1000:1000",
-                "--workdir=/build",
-                "--mount",
-            ])
-            .arg(mount)
-            .args(variables)
-            .arg(&self.reference)
-            .args(argv)
-            .total(Duration::from_secs(120))
-    }
-
+    /// What a script says that runs in the folder.
     fn says(&self, folder: &Path, script: &str) -> String {
-        let argv = ["sh", "-ec", script].map(str::to_owned);
-        let output = Duct::default()
-            .run(&self.command(folder, &argv, &[]))
-            .expect(script);
+        let job = Job::script("look", script)
+            .mount(Mount::write(folder, "/look"))
+            .dir("/look");
+        let output = self.builder.job(&job).expect(script);
         output.text() + &output.stderr
     }
-}
-
-impl Toolbox for Image {
-    fn run(&self, call: &ToolCall) -> Result<(), ToolboxError> {
-        Duct::default().run(&self.command(&call.folder, &call.argv, &call.env))?;
-        Ok(())
-    }
-}
-
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
 }
 
 /// As many files as asked, from empty ones to some of a megabyte.
@@ -115,7 +74,7 @@ fn tree(files: usize) -> tempfile::TempDir {
     folder
 }
 
-fn make(image: &Image, modules: &Path, into: &Path) -> ModulesDisk {
+fn make(tools: &Tools, modules: &Path, into: &Path) -> ModulesDisk {
     let target = into.join("modules.vhd");
     let request = DiskRequest {
         modules,
@@ -123,19 +82,18 @@ fn make(image: &Image, modules: &Path, into: &Path) -> ModulesDisk {
         time: 1_700_000_000,
         target: &target,
     };
-    write_modules_disk(&request, image, &Reporter::silent()).unwrap()
+    write_modules_disk(&request, &tools.builder, &Reporter::silent()).unwrap()
 }
 
 #[test]
 fn one_set_of_files_in_two_layouts_owned_by_root() {
-    let Some(image) = Image::find() else { return };
+    let Some(tools) = Tools::find() else { return };
     let out = tempfile::tempdir().unwrap();
-    open_to_all(out.path());
     let tree = tree(300);
-    let disk = make(&image, tree.path(), out.path());
+    let disk = make(&tools, tree.path(), out.path());
     assert_eq!(disk.modules, 300);
     let stat = |path: &str| {
-        let said = image.says(out.path(), &format!("debugfs -R 'stat {path}' modules.vhd"));
+        let said = tools.says(out.path(), &format!("debugfs -R 'stat {path}' modules.vhd"));
         let words: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
         let after =
             |name: &str| words[words.iter().position(|word| word == name).expect(name) + 1].clone();
@@ -162,7 +120,7 @@ fn one_set_of_files_in_two_layouts_owned_by_root() {
         );
     }
     assert_eq!(stat(&format!("{RELEASE}/modules/empty")).4, "0755");
-    let content = image.says(out.path(), &format!("debugfs -R 'cat {RELEASE}/modules/kernel/net/part25/module_99.ko' modules.vhd 2>/dev/null | sha256sum"));
+    let content = tools.says(out.path(), &format!("debugfs -R 'cat {RELEASE}/modules/kernel/net/part25/module_99.ko' modules.vhd 2>/dev/null | sha256sum"));
     let expected =
         wslk::digest::Sha256::of_file(&tree.path().join("kernel/net/part25/module_99.ko")).unwrap();
     assert!(content.starts_with(&expected.to_string()), "{content}");
@@ -170,11 +128,10 @@ fn one_set_of_files_in_two_layouts_owned_by_root() {
 
 #[test]
 fn twice_the_same_modules_are_twice_the_same_bytes() {
-    let Some(image) = Image::find() else { return };
+    let Some(tools) = Tools::find() else { return };
     let digests = [1, 2].map(|_| {
         let out = tempfile::tempdir().unwrap();
-        open_to_all(out.path());
-        let disk = make(&image, tree(300).path(), out.path());
+        let disk = make(&tools, tree(300).path(), out.path());
         // A file system that stores the present moment would now differ.
         std::thread::sleep(Duration::from_millis(1100));
         wslk::digest::Sha256::of_file(&disk.path).unwrap()
@@ -186,10 +143,9 @@ fn twice_the_same_modules_are_twice_the_same_bytes() {
 #[test]
 fn every_shape_of_tree_fits() {
     use std::os::unix::fs::MetadataExt as _;
-    let Some(image) = Image::find() else { return };
+    let Some(tools) = Tools::find() else { return };
     for (files, many_folders) in [(0, 0), (1, 0), (4000, 0), (10, 5000)] {
         let out = tempfile::tempdir().unwrap();
-        open_to_all(out.path());
         let tree = tree(files);
         for at in 0..many_folders {
             fs::create_dir(
@@ -198,7 +154,7 @@ fn every_shape_of_tree_fits() {
             )
             .unwrap();
         }
-        let disk = make(&image, tree.path(), out.path());
+        let disk = make(&tools, tree.path(), out.path());
         let metadata = fs::metadata(&disk.path).unwrap();
         assert_eq!(metadata.len(), disk.size);
         assert!(
@@ -212,12 +168,11 @@ fn every_shape_of_tree_fits() {
 /// each module once. The overlay is writable for its sake.
 #[test]
 fn depmod_is_not_disturbed_by_the_second_layout() {
-    let Some(image) = Image::find() else { return };
+    let Some(tools) = Tools::find() else { return };
     let out = tempfile::tempdir().unwrap();
-    open_to_all(out.path());
     // The least that depmod takes for a module.
     let source = r#"echo 'char l[] __attribute__((section(".modinfo"))) = "license=GPL";' | gcc -xc -c - -o m.ko"#;
-    image.says(out.path(), source);
+    tools.says(out.path(), source);
     let tree = tree(0);
     for name in [
         "kernel/net/one.ko",
@@ -227,14 +182,14 @@ fn depmod_is_not_disturbed_by_the_second_layout() {
         fs::create_dir_all(tree.path().join(name).parent().unwrap()).unwrap();
         fs::copy(out.path().join("m.ko"), tree.path().join(name)).unwrap();
     }
-    make(&image, tree.path(), out.path());
+    make(&tools, tree.path(), out.path());
     let listed = |layout: &str| {
         let script = format!(
             "rm -rf r; mkdir -p r/lib/modules r/d; debugfs -R 'rdump / r/d' modules.vhd >/dev/null 2>&1; \
              cp -r r/d/{layout} r/lib/modules/{RELEASE}; depmod -b $PWD/r {RELEASE} 2>/dev/null; \
              cut -d: -f1 r/lib/modules/{RELEASE}/modules.dep; rm -rf r"
         );
-        let said = image.says(out.path(), &script);
+        let said = tools.says(out.path(), &script);
         let mut names: Vec<String> = said
             .lines()
             .filter_map(|line| line.rsplit('/').next())

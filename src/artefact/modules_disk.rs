@@ -16,11 +16,13 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::ArtefactError;
 use super::ext4::{Plan, identity};
 use super::modules_tree::{Entry, ModulesTree};
 use super::vhd;
+use crate::build::{Builder, Job, Mount};
 use crate::digest::Sha256;
 use crate::files::FileError;
 use crate::report::{Reporter, Unit};
@@ -30,7 +32,12 @@ const TAR: &str = "modules.tar";
 /// What it makes.
 const IMAGE: &str = "image";
 /// A file system that its own checker complains about must not reach a user: `-n` only looks.
-const MAKE_AND_CHECK: &str = r#"mke2fs "$@" && exec e2fsck -fn "$0""#;
+/// An ordinary user's PATH lacks the folder that both programs are in.
+const MAKE_AND_CHECK: &str = r#"PATH=$PATH:/usr/sbin:/sbin; mke2fs "$@" && exec e2fsck -fn "$0""#;
+/// Where a job sees the folder that it works in.
+const INSIDE: &str = "/disk";
+/// A disk of a gigabyte takes some seconds; a machine that swaps, some more.
+const TIME: Duration = Duration::from_secs(600);
 
 /// One run of file system tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +59,23 @@ pub type ToolboxError = Box<dyn Error + Send + Sync>;
 pub trait Toolbox {
     /// Runs to the end; any exit status but 0 is an error that holds the tool's own words.
     fn run(&self, call: &ToolCall) -> Result<(), ToolboxError>;
+}
+
+impl Toolbox for Builder {
+    fn run(&self, call: &ToolCall) -> Result<(), ToolboxError> {
+        let (program, arguments) = call.argv.split_first().ok_or("no program to run")?;
+        let job = Job::new(call.label, program)
+            .args(arguments)
+            .mount(Mount::write(&call.folder, INSIDE))
+            .dir(INSIDE)
+            .total(TIME);
+        let job = call
+            .env
+            .iter()
+            .fold(job, |job, (name, value)| job.env(name, value));
+        self.job(&job)?;
+        Ok(())
+    }
 }
 
 /// What is wanted.
