@@ -10,10 +10,17 @@
 //! Read on in the order of the modules below. Upper ones use those under them, never the reverse; a
 //! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
 //!
-//! - edge: `cli` (the only one that knows clap)
-//! - composition: `pipeline` (the order of stages), `settings`, `error`, `exit`
+//! - edge: [`cli`] (the only one that knows clap)
+//! - composition: [`pipeline`] (the order of stages), [`settings`], [`error`], [`exit`]
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`]
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
+
+pub mod cli;
+
+pub mod error;
+pub mod exit;
+pub mod pipeline;
+pub mod settings;
 
 pub mod source;
 

@@ -1,3 +1,7 @@
-//! Starts wslk.
+//! Starts wslk and turns its answer into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(wslk::cli::run(std::env::args_os()))
+}

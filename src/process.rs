@@ -48,6 +48,9 @@ pub fn current_dir() -> io::Result<PathBuf> {
     env::current_dir()
 }
 
+/// The architecture of this machine, by the name that `uname -m` uses.
+pub const ARCH: &str = env::consts::ARCH;
+
 /// The path of the running program.
 pub fn program() -> io::Result<PathBuf> {
     env::current_exe()
@@ -110,12 +113,6 @@ pub fn user() -> (u32, u32) {
 #[must_use]
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Whether the kernel started us as its first process: then we are the agent of a boot test.
-#[must_use]
-pub fn is_init() -> bool {
-    std::process::id() == 1 && env::args_os().next().is_some_and(|name| name == "/init")
 }
 
 /// Standard output.

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use self::error::BootError;
 pub use self::plan::Plan;
-pub use self::run::{REPORT, Stand, plan, test};
+pub use self::run::{REPORT, Stand, plan, read_report, test};
 pub use self::tools::{GuestTools, ToolSource};
 pub use self::outcome::{
     Accel, BootReport, Failure, FailureKind, LayoutReport, ModulesReport, Phase, SCHEMA, Verdict,
@@ -60,6 +60,19 @@ pub enum AccelChoice {
     Kvm,
     /// QEMU's own emulation: slow, and works everywhere.
     Tcg,
+}
+
+impl std::str::FromStr for AccelChoice {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "kvm" => Ok(Self::Kvm),
+            "tcg" => Ok(Self::Tcg),
+            _ => Err(format!("`{word}` is no accelerator; it is auto, kvm or tcg")),
+        }
+    }
 }
 
 /// How the test is made.

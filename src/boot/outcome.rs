@@ -1,5 +1,7 @@
 //! What a boot test found out: plain data, kept as `boot/report.json` beside the build.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
@@ -45,6 +47,30 @@ pub struct BootReport {
 }
 
 impl BootReport {
+    /// What people call the kernel that was tested.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        self.kernel_release.as_deref().unwrap_or("the kernel")
+    }
+
+    /// Why it failed, a sentence each.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&str> {
+        self.failures.iter().map(|failure| failure.reason.as_str()).collect()
+    }
+
+    /// What to look at after a failure.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let mut options: Vec<&str> = self.failures.iter().flat_map(|failure| &failure.options).map(String::as_str).collect();
+        options.sort_unstable();
+        options.dedup();
+        match options.as_slice() {
+            [] => "console.log and agent.jsonl in the build's boot folder say more".to_owned(),
+            options => format!("kernel options to look at: {}", options.join(", ")),
+        }
+    }
+
     /// Whether the kernel passed everything.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -62,6 +88,16 @@ pub enum Verdict {
     Failed,
     /// Nothing failed, but not everything could be tested.
     NotTestable,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::NotTestable => "not testable",
+        })
+    }
 }
 
 /// One thing that the kernel did wrong.
@@ -116,6 +152,15 @@ pub enum Accel {
     Kvm,
     /// QEMU's emulation.
     Tcg,
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "TCG",
+        })
+    }
 }
 
 /// What the modules disk was found to do.

@@ -64,6 +64,16 @@ pub fn test(subject: &Subject, options: &BootOptions, stand: &Stand<'_>) -> Resu
     }
 }
 
+/// The report that an earlier test left in `folder`.
+pub fn read_report(folder: &Path) -> Result<BootReport, BootError> {
+    let path = folder.join(REPORT);
+    let text = files::read(&path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        FileError::new("understand", &path, source).into()
+    })
+}
+
 /// What would be run, for a dry run; the initramfs does not exist yet.
 pub fn plan(subject: &Subject, options: &BootOptions, out: &Path) -> Result<Plan, BootError> {
     let files = Files {

@@ -4,14 +4,18 @@
 //! one [`Finding`] per option of interest, with a verdict. Must not change a configuration, and must
 //! not explain: [`super::explain`] says why.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use super::KconfigError;
 
 use super::explain::Explanation;
 use super::fragment::Request;
 use super::merge::{Merged, Skipped, Symbols};
 use super::parse::{ConfigFile, Origin};
 use super::symbol::{Symbol, Tristate, Value};
-use super::tree::{Arch, Series};
+use super::tree::Arch;
 
 /// The answer to "is this the kernel configuration that was wanted?"; written as `audit.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +25,7 @@ pub struct Audit {
     /// The git tree id of the sources.
     pub tree: String,
     /// Their series.
-    pub series: Series,
+    pub series: String,
     /// The architecture configured for.
     pub arch: Arch,
     /// Where the base came from.
@@ -94,6 +98,21 @@ impl Verdict {
 }
 
 impl Audit {
+    /// Name and version of the format.
+    pub const SCHEMA: &str = "wslk/audit/1";
+
+    /// The document that `audit.json` holds.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Nothing in an audit is without a JSON form; tests write whole audits.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Reads back what [`Audit::to_json`] wrote to `path`.
+    pub fn from_json(path: &Path, text: &str) -> Result<Self, KconfigError> {
+        serde_json::from_str(text).map_err(|source| KconfigError::BadAudit { path: path.to_owned(), source })
+    }
+
     /// Whether the contract is met.
     #[must_use]
     pub fn passed(&self) -> bool {

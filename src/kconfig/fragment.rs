@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, InputError, Problem};
 use super::parse::{ConfigFile, Origin, Setting};
 use super::symbol::{Symbol, Value};
-use super::tree::{Arch, Series, TreeFacts};
+use super::tree::{Arch, TreeFacts};
+use crate::source::Series;
 
 /// A named set of requests, from `kernel-configs/` or from the user.
 #[derive(Debug, Clone)]
@@ -51,34 +52,24 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub needed_by: String,
     /// The kernels that it is meant for.
-    #[serde(default, skip_serializing_if = "Condition::is_none")]
+    #[serde(skip)]
     pub condition: Condition,
 }
 
 /// The kernels that a request is meant for; empty for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
     /// The first series.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Series>,
     /// The last series.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Series>,
     /// The only architecture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<Arch>,
     /// Only where the tree has the option.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub present: bool,
 }
 
 impl Condition {
-    /// Whether this is no condition at all.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Why a tree is not meant, or `None` where it is. `has` says whether the tree has the option.
     #[must_use]
     pub fn unmet(&self, tree: &TreeFacts, has: bool) -> Option<String> {
@@ -290,7 +281,6 @@ impl fmt::Display for Request {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

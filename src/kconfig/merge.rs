@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, InputError, Problem};
 use super::fragment::{Fragment, Request};
-use super::parse::{ConfigFile, Origin, Setting};
+use super::parse::{ConfigFile, Origin};
 use super::symbol::{Symbol, SymbolType};
 use super::tree::TreeFacts;
 
@@ -79,6 +79,9 @@ pub enum MergeError {
 }
 
 /// Lays `fragments` over `base`.
+///
+/// A base line that a fragment overrules is dropped and the fragment's line comes at the end: of the
+/// members of a choice, kbuild takes the one that it reads last.
 pub fn merge(
     base: &ConfigFile,
     fragments: &[Fragment],
@@ -86,24 +89,25 @@ pub fn merge(
     symbols: &dyn Symbols,
 ) -> Result<Merged, MergeError> {
     let (requests, skipped) = collect(fragments, tree, symbols)?;
+    Ok(lay_over(base, requests, skipped))
+}
+
+/// Lays requests, each option once, over `base`.
+pub(super) fn lay_over(base: &ConfigFile, requests: Vec<Request>, skipped: Vec<Skipped>) -> Merged {
     let mut by_symbol: BTreeMap<&Symbol, &Request> =
         requests.iter().map(|r| (&r.symbol, r)).collect();
     let mut origins = BTreeMap::new();
-    let mut text = String::with_capacity(base.text().len() + 80 * requests.len());
+    let mut text = String::with_capacity(base.text().len() + 40 * requests.len());
     let mut settings = base.settings().iter().peekable();
     for (index, line) in base.text().lines().enumerate() {
-        let setting = settings.next_if(|setting| setting.line == index + 1);
-        let request = setting.and_then(|setting| by_symbol.remove(&setting.symbol));
-        match (setting, request) {
-            (Some(setting), Some(request)) => {
-                overlay(setting, request, base, line, &mut text, &mut origins)
-            }
-            (Some(setting), None) => {
-                origins.insert(setting.symbol.clone(), base.origin(setting));
-                text.push_str(line);
-            }
-            (None, _) => text.push_str(line),
+        if let Some(setting) = settings.next_if(|setting| setting.line == index + 1) {
+            match by_symbol.get(&setting.symbol) {
+                Some(request) if request.value != setting.value => continue,
+                _ => by_symbol.remove(&setting.symbol),
+            };
+            origins.insert(setting.symbol.clone(), base.origin(setting));
         }
+        text.push_str(line);
         text.push('\n');
     }
     for (symbol, request) in by_symbol {
@@ -111,39 +115,16 @@ pub fn merge(
         text.push('\n');
         origins.insert(symbol.clone(), request.origin.clone());
     }
-    Ok(Merged {
+    Merged {
         text,
         origins,
         requests,
         skipped,
-    })
-}
-
-/// A base line that agrees stays as it is, byte for byte, and stays the origin of its value.
-fn overlay(
-    setting: &Setting,
-    request: &Request,
-    base: &ConfigFile,
-    line: &str,
-    text: &mut String,
-    origins: &mut BTreeMap<Symbol, Origin>,
-) {
-    let agrees = setting.value == request.value;
-    let origin = if agrees {
-        base.origin(setting)
-    } else {
-        request.origin.clone()
-    };
-    origins.insert(setting.symbol.clone(), origin);
-    if agrees {
-        text.push_str(line);
-    } else {
-        text.push_str(&request.to_string());
     }
 }
 
 /// The requests that are meant for the tree, each option once, and those that are not.
-fn collect(
+pub(super) fn collect(
     fragments: &[Fragment],
     tree: &TreeFacts,
     symbols: &dyn Symbols,
@@ -240,7 +221,6 @@ pub(super) fn own_request(symbol: &str, value: super::symbol::Value, reason: &st
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::kconfig::tree::Arch;
@@ -280,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_replaced_in_place_and_new_ones_appended() {
+    fn base_lines_that_are_overruled_make_room_at_the_end() {
         let merged = merged(&[
             ("f", "CONFIG_A=y\nCONFIG_NEW=y\n"),
             ("g", "\nCONFIG_A=y\nCONFIG_S=\"x\"\n"),
@@ -288,7 +268,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             merged.text,
-            "# Linux\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_S=\"x\"\nCONFIG_NEW=y\n"
+            "# Linux\n# CONFIG_B is not set\nCONFIG_S=\"x\"\nCONFIG_A=y\nCONFIG_NEW=y\n"
         );
         let origins: Vec<String> = merged
             .origins

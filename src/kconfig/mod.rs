@@ -12,31 +12,39 @@
 //! source tree, and must not decide values by itself: the tree's own tool does, we check it.
 
 pub mod audit;
+pub mod card;
 pub mod explain;
 pub mod fault;
 pub mod fragment;
+pub mod index;
 pub mod merge;
 pub mod parse;
 pub mod profile;
+pub mod release;
+mod render;
+pub mod resolve;
 pub mod symbol;
 pub mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::files::FileError;
+use crate::files::{self, FileError};
 
 pub use self::audit::{Audit, Finding, Verdict};
+pub use self::card::Card;
 pub use self::explain::Explanation;
 pub use self::fault::InputError;
 pub use self::fragment::{Fragment, Request};
+pub use self::index::SymbolIndex;
 pub use self::merge::{Conflict, MergeError};
 pub use self::parse::{ConfigFile, Origin};
 pub use self::profile::{Profile, Profiles};
+pub use self::resolve::{Configured, configure, resolve};
 pub use self::symbol::{Symbol, SymbolType, Value};
-pub use self::tree::{Arch, Series, TreeFacts};
+pub use self::tree::{Arch, NotAnArch, TreeFacts};
 
 /// The tree's own configuration tool, run by whoever can run programs of the tree.
 pub trait Solver: Sync {
@@ -140,9 +148,25 @@ pub enum KconfigError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// The tree has no such option.
+    #[error("this kernel tree has no CONFIG_{symbol}")]
+    NoSymbol {
+        /// What was asked for.
+        symbol: Symbol,
+        /// Options with a similar name.
+        nearest: Vec<Symbol>,
+    },
     /// The final configuration breaks a promise.
-    #[error("the final configuration is not what was asked for: {}", broken(.0))]
+    #[error("the final configuration is not what was asked for\n{}", .0.broken().trim_end())]
     Contract(Box<Audit>),
+    /// A kept audit cannot be read.
+    #[error("{} is no audit", path.display())]
+    BadAudit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// The tree's own tool failed.
     #[error(transparent)]
     Solver(#[from] SolverError),
@@ -170,7 +194,10 @@ impl KconfigError {
                 "use letters, digits, `.`, `_`, `+`, `~` and `-`, 64 characters in all".to_owned(),
             ),
             Self::NoProfile { known, .. } => Some(format!("there are: {}", known.join(", "))),
+            Self::NoSymbol { nearest, .. } if nearest.is_empty() => None,
+            Self::NoSymbol { nearest, .. } => Some(format!("similar: {}", names(nearest))),
             Self::Contract(audit) => audit.advice(),
+            Self::BadAudit { .. } => Some("the build was made by another version: build again".to_owned()),
             Self::Solver(_) => None,
             Self::File(error) => error.hint().map(str::to_owned),
         }
@@ -191,18 +218,12 @@ fn list(conflicts: &[Conflict]) -> String {
     lines.join("; ")
 }
 
-/// The first broken promises by name, the rest as a number.
-fn broken(audit: &Audit) -> String {
-    const NAMED: usize = 3;
-    let names: Vec<String> = audit
-        .failures()
-        .map(|finding| finding.request.to_string())
-        .collect();
-    let more = names.len().saturating_sub(NAMED);
-    let named = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-    if more == 0 {
-        named
-    } else {
-        format!("{named} and {more} more")
-    }
+fn names(symbols: &[Symbol]) -> String {
+    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads a user's fragment.
+pub fn read_fragment(path: &Path) -> Result<Fragment, KconfigError> {
+    let text = files::read(path)?;
+    Fragment::parse(&path.display().to_string(), &text).map_err(|error| KconfigError::Input(Box::new(error)))
 }

@@ -299,7 +299,6 @@ fn not_set(comment: &str) -> NotSet {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

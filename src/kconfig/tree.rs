@@ -6,59 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-/// A kernel series: `6.6` of `6.6.87.2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Series {
-    /// `VERSION` of the tree's Makefile.
-    pub version: u32,
-    /// `PATCHLEVEL` of the tree's Makefile.
-    pub patchlevel: u32,
-}
-
-impl fmt::Display for Series {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.version, self.patchlevel)
-    }
-}
-
-/// The text is no kernel series.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kernel series: A.B expected, as in 6.6")]
-pub struct NotASeries(String);
-
-impl FromStr for Series {
-    type Err = NotASeries;
-
-    fn from_str(text: &str) -> Result<Self, NotASeries> {
-        let number = |text: &str| text.parse().map_err(|_| ());
-        let parsed = text
-            .split_once('.')
-            .ok_or(())
-            .and_then(|(version, patchlevel)| {
-                Ok(Self {
-                    version: number(version)?,
-                    patchlevel: number(patchlevel)?,
-                })
-            });
-        parsed.map_err(|()| NotASeries(text.to_owned()))
-    }
-}
-
-impl Serialize for Series {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Series {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+use crate::source::Series;
 
 /// An architecture that WSL2 runs on.
 #[derive(
@@ -77,11 +27,20 @@ impl Arch {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::X86, Self::Arm64];
 
-    /// The folder below `arch/`, which is also what `make ARCH=` takes.
+    /// The folder below `arch/`, kbuild's `SRCARCH`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::X86 => "x86",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// kbuild's `ARCH`.
+    #[must_use]
+    pub fn kbuild(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64",
             Self::Arm64 => "arm64",
         }
     }

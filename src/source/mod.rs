@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub use self::download::{DownloadError, Patience};
 pub use self::error::{Fault, SourceError};
 pub use self::lock::LockFileError;
-pub use self::patches::{PatchError, PatchSet, PatchedTree};
+pub use self::patches::{PatchError, PatchSet, PatchedTree, apply as apply_patches};
 pub use self::plant::PlantError;
 pub use self::remote::{RemoteError, RemoteTag};
 pub use self::tag::{Series, Tag, TagQuery};
@@ -65,6 +65,19 @@ pub enum Transport {
     Tarball,
 }
 
+impl std::str::FromStr for Transport {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "git" => Ok(Self::Git),
+            "tarball" => Ok(Self::Tarball),
+            _ => Err(format!("`{word}` is no transport; it is auto, git or tarball")),
+        }
+    }
+}
+
 /// What a fetch works with. The caller holds the lock of the home.
 #[derive(Debug, Clone)]
 pub struct Sources<'a> {
@@ -78,6 +91,20 @@ pub struct Sources<'a> {
     pub interrupt: Interrupt,
     /// For servers.
     pub patience: Patience,
+}
+
+/// The releases that an upstream offers, newest first, without cloning it.
+///
+/// # Errors
+/// A tarball or a folder is one tree, and has no list.
+pub fn list_tags(upstream: &Upstream, interrupt: &Interrupt) -> Result<Vec<RemoteTag>, SourceError> {
+    match upstream {
+        Upstream::Git(url) => Ok(remote::list(url, interrupt)?),
+        Upstream::Tarball(_) | Upstream::Directory(_) => Err(SourceError::Upstream {
+            text: upstream.to_string(),
+            problem: "it holds one kernel tree; tags are listed from a git repository",
+        }),
+    }
 }
 
 /// Brings the wanted tree here, unless it is here already, and pins it.

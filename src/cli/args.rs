@@ -1,0 +1,306 @@
+//! The command line as types; the only file that knows clap.
+//!
+//! In: arguments. Out: a [`Cli`] whose flags become [`Overrides`]. Must not do anything.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::artefact::BuildRef;
+use crate::kconfig::Symbol;
+use crate::settings::Overrides;
+use crate::source::{Series, TagQuery};
+
+/// A WSL2 kernel that can checkpoint and restore processes: fetched by tag, audited, compiled in a
+/// container, boot-tested with CRIU.
+#[derive(Debug, Parser)]
+#[command(name = "wslk", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder of all state [default: $WSLK_HOME, else $XDG_DATA_HOME/wslk].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Settings file [default: ./wslk.toml, then $XDG_CONFIG_HOME/wslk/config.toml].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Put one JSON document on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: command lines and the tools' own words.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to use colour. It never carries meaning alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the kernel tags of a repository, newest first, without cloning it.
+    Tags(TagsArgs),
+    /// Fetch and pin a source tree.
+    Fetch(FetchArgs),
+    /// Merge and audit the kernel configuration.
+    Config(ConfigArgs),
+    /// Say what a kernel option is, what it will be and why.
+    Explain(ExplainArgs),
+    /// Build a kernel and its modules disk, and boot-test them.
+    Build(BuildArgs),
+    /// Boot-test a finished build again.
+    Boot(BootArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// Be the process that is dumped and restored; used by the boot test itself.
+    #[command(hide = true)]
+    Victim(VictimArgs),
+}
+
+/// Where the source comes from.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Git URL or path, tarball path or URL, or an unpacked tree [default: Microsoft's repository].
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// How to get a tag: auto, git or tarball.
+    #[arg(long, value_name = "HOW")]
+    pub transport: Option<String>,
+    /// Use only what is cached.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// What goes into the configuration.
+#[derive(Debug, Args)]
+pub struct KconfigArgs {
+    /// Set of fragments: criu or tiny.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// One more kbuild fragment; may be repeated.
+    #[arg(long = "fragment", value_name = "FILE")]
+    pub fragments: Vec<PathBuf>,
+    /// Start from this file, or from `defconfig` or `tinyconfig`, instead of the tree's config-wsl.
+    #[arg(long, value_name = "FILE|TARGET")]
+    pub base_config: Option<String>,
+    /// Folder of kernel patches, `<series>/order` naming them.
+    #[arg(long, value_name = "DIR")]
+    pub patches: Option<PathBuf>,
+}
+
+/// How containers are run.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// auto, docker, podman or host.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
+    /// Compilers at once [default: one per processor].
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<u32>,
+    /// Processors that the container may use.
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<f64>,
+    /// Memory that the container may use, in MiB.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
+}
+
+/// How the guest is run.
+#[derive(Debug, Args)]
+pub struct GuestArgs {
+    /// auto (KVM where it proves to work), kvm or tcg.
+    #[arg(long, value_name = "ACCEL")]
+    pub accel: Option<String>,
+    /// Give up on the guest after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
+    /// Dump and restore each scenario so many times.
+    #[arg(long, value_name = "N")]
+    pub cycles: Option<u32>,
+}
+
+/// `wslk tags`
+#[derive(Debug, Args)]
+pub struct TagsArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Only this series, such as 6.6.
+    #[arg(long, value_name = "A.B")]
+    pub series: Option<Series>,
+}
+
+/// `wslk fetch`
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
+    #[arg(value_name = "TAG")]
+    pub tag: Option<TagQuery>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// `wslk config`
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
+    #[arg(value_name = "TAG")]
+    pub tag: Option<TagQuery>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// Where `olddefconfig` runs.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Write the final configuration here.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `wslk explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The option, with or without CONFIG_.
+    pub symbol: Symbol,
+    /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
+    #[arg(value_name = "TAG")]
+    pub tag: Option<TagQuery>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// Where `olddefconfig` runs.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// `wslk build`
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
+    #[arg(value_name = "TAG")]
+    pub tag: Option<TagQuery>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// How to compile.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// How to boot.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Do not boot-test what was built.
+    #[arg(long)]
+    pub no_boot: bool,
+}
+
+/// `wslk boot`
+#[derive(Debug, Args)]
+pub struct BootArgs {
+    /// A build id, a unique part of it, or latest.
+    #[arg(value_name = "BUILD", default_value = "latest")]
+    pub build: BuildRef,
+    /// Where CRIU for the guest comes from.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// How to boot.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+/// `wslk completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `wslk victim`
+#[derive(Debug, Args)]
+pub struct VictimArgs {
+    /// Scenario, folder and role, as the suite passes them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<OsString>,
+}
+
+impl SourceArgs {
+    pub(super) fn add_to(self, overrides: &mut Overrides) {
+        overrides.source = self.source;
+        overrides.transport = self.transport;
+        overrides.offline = self.offline;
+    }
+}
+
+impl KconfigArgs {
+    pub(super) fn add_to(self, overrides: &mut Overrides) {
+        overrides.profile = self.profile;
+        overrides.fragments = self.fragments;
+        overrides.base = self.base_config;
+        overrides.patches = self.patches;
+    }
+}
+
+impl EngineArgs {
+    pub(super) fn add_to(self, overrides: &mut Overrides) {
+        overrides.engine = self.engine;
+        overrides.jobs = self.jobs;
+        overrides.cpus = self.cpus;
+        overrides.memory = self.memory;
+    }
+}
+
+impl GuestArgs {
+    pub(super) fn add_to(self, overrides: &mut Overrides) {
+        overrides.accel = self.accel;
+        overrides.deadline = self.deadline;
+        overrides.cycles = self.cycles;
+    }
+}
+
+/// Collects the overrides out of the groups of flags that a verb has.
+macro_rules! overrides {
+    ($($group:expr),*) => {{
+        let mut overrides = Overrides::default();
+        $($group.add_to(&mut overrides);)*
+        overrides
+    }};
+}
+pub(super) use overrides;

@@ -1,0 +1,128 @@
+//! The edge: arguments in, one verb run, an exit code out.
+//!
+//! In: the process's arguments. Out: results on standard output, talk and errors on standard error.
+//! Must not know how anything is done; [`crate::pipeline`] does.
+
+mod args;
+mod output;
+mod proof;
+mod table;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use self::args::{Cli, Color, Global, Verb};
+use self::output::Output;
+use crate::error::Error;
+use crate::exec::Duct;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::pipeline::Context;
+use crate::process::{self, Interrupt};
+use crate::report::{Lines, Reporter, Sink, Terminal};
+use crate::settings::{self, Place};
+use crate::{boot, smoke};
+
+/// Does what the arguments say and returns the exit code.
+pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.collect();
+    if let Some(exit) = boot::agent::run_if_called(args.first()) {
+        return exit;
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    if let Verb::Victim(victim) = &cli.verb {
+        return smoke::victim::run(&victim.rest);
+    }
+    let output = Output::new(cli.global.json, colour(cli.global.color));
+    let exit = match dispatch(cli, &output) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output.error(&error);
+            error.exit()
+        }
+    };
+    exit as u8
+}
+
+fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
+    let interrupt = Interrupt::listen().map_err(Error::Start)?;
+    let session = Session { context: context(&cli.global, interrupt)?, global: cli.global, output };
+    match cli.verb {
+        Verb::Tags(args) => verbs::tags(&session, args),
+        Verb::Fetch(args) => verbs::fetch(&session, args),
+        Verb::Config(args) => verbs::config(&session, args),
+        Verb::Explain(args) => verbs::explain(&session, args),
+        Verb::Build(args) => verbs::build(&session, args),
+        Verb::Boot(args) => verbs::boot(&session, args),
+        Verb::Completions(args) => {
+            verbs::completions(&args);
+            Ok(())
+        }
+        Verb::Victim(_) => Ok(()),
+    }
+}
+
+/// What every verb has at hand.
+struct Session<'a> {
+    context: Context,
+    global: Global,
+    output: &'a Output,
+}
+
+impl Session<'_> {
+    /// The settings, after flags, file and defaults.
+    fn settings(&self, overrides: settings::Overrides) -> Result<settings::Settings, Error> {
+        let candidates = [PathBuf::from("wslk.toml"), process::config_home().join("wslk/config.toml")];
+        let found = settings::load(self.global.config.as_deref(), &candidates)?;
+        // Pins belong to a project where there is one, as its settings do; else to the home.
+        let project = found.as_ref().is_some_and(|(path, _)| *path != candidates[1]);
+        let (path, raw) = found.unwrap_or_default();
+        let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+        let pins = if project { folder.clone() } else { self.context.home.root().to_owned() };
+        let place = Place { folder, lock_file: pins.join("wslk.lock") };
+        Ok(settings::resolve(overrides, raw, &place)?)
+    }
+}
+
+fn context(global: &Global, interrupt: Interrupt) -> Result<Context, Error> {
+    let home = global
+        .home
+        .clone()
+        .or_else(|| process::env_var("WSLK_HOME").map(PathBuf::from))
+        .unwrap_or_else(|| process::data_home().join("wslk"));
+    let home = std::path::absolute(&home).unwrap_or(home);
+    Ok(Context {
+        home: Home::new(home, process::cache_home().join("wslk")),
+        reporter: reporter(global),
+        runner: Arc::new(Duct::new(interrupt.clone())),
+        interrupt,
+        program: process::program().map_err(Error::Start)?,
+    })
+}
+
+fn reporter(global: &Global) -> Reporter {
+    if global.quiet {
+        return Reporter::silent();
+    }
+    let sink: Box<dyn Sink> = if process::stderr_is_terminal() {
+        Box::new(Terminal::new(global.verbose, colour(global.color)))
+    } else {
+        Box::new(Lines::new(process::stderr(), global.verbose))
+    };
+    Reporter::new(vec![sink])
+}
+
+fn colour(choice: Color) -> bool {
+    match choice {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => process::stderr_is_terminal() && process::env_var("NO_COLOR").is_none(),
+    }
+}

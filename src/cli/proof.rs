@@ -1,0 +1,139 @@
+//! The table of what was proved: a build, its contract and its boot test on one screen.
+//!
+//! In: a finished build and its evidence. Out: a document and its text. Must not judge; the verdicts
+//! come from the stages.
+
+use serde::Serialize;
+
+use super::table::{size, table};
+use crate::artefact::{self, Build, Manifest};
+use crate::boot::BootReport;
+use crate::error::Error;
+use crate::files;
+use crate::kconfig::Audit;
+use crate::smoke::ScenarioReport;
+
+/// A build and what is known of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Proof<'a> {
+    /// Whether anything had to be built.
+    fresh: bool,
+    folder: String,
+    manifest: &'a Manifest,
+    contract: Contract,
+    boot: Option<&'a BootReport>,
+    scenarios: &'a [ScenarioReport],
+}
+
+#[derive(Debug, Serialize)]
+struct Contract {
+    requested: usize,
+    guarded: usize,
+    base_options: usize,
+    warnings: Vec<String>,
+}
+
+impl<'a> Proof<'a> {
+    pub(super) fn new(build: &'a Build, fresh: bool, boot: Option<&'a BootReport>) -> Result<Self, Error> {
+        let audit = Audit::from_json(&build.audit(), &files::read(&build.audit())?)?;
+        let scenarios = boot.and_then(|boot| boot.smoke.as_ref()).map_or(&[][..], |smoke| &smoke.scenarios);
+        Ok(Self {
+            fresh,
+            folder: build.folder().display().to_string(),
+            manifest: build.manifest(),
+            contract: Contract::from(&audit),
+            boot,
+            scenarios,
+        })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let title = if self.fresh { "built" } else { "nothing to build: unchanged" };
+        let mut text = format!("{title} {}\n\n", self.manifest.id);
+        text.push_str(&table(&self.facts()));
+        if !self.scenarios.is_empty() {
+            text.push('\n');
+            text.push_str(&table(&self.scenario_rows()));
+        }
+        text
+    }
+
+    fn facts(&self) -> Vec<Vec<String>> {
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let mut rows = vec![row("kernel", format!("{}, {}", self.manifest.release, self.size_of(artefact::KERNEL)))];
+        if self.manifest.outputs.contains_key(artefact::MODULES_DISK) {
+            rows.push(row("modules", self.modules()));
+        }
+        rows.push(row("contract", self.contract.text()));
+        rows.push(row("boot test", self.boot.map_or_else(|| "not made".to_owned(), boot_line)));
+        rows.push(row("files", self.folder.clone()));
+        rows
+    }
+
+    fn modules(&self) -> String {
+        let disk = format!("{}, {}", artefact::MODULES_DISK, self.size_of(artefact::MODULES_DISK));
+        match self.boot.and_then(|boot| boot.modules.as_ref()) {
+            Some(modules) => format!(
+                "{disk}: {} modules, flat layout {}, nested layout {}",
+                modules.count,
+                works(modules.flat.works),
+                works(modules.nested.works)
+            ),
+            None => disk,
+        }
+    }
+
+    fn size_of(&self, output: &str) -> String {
+        self.manifest.outputs.get(output).map_or_else(String::new, |output| size(output.size))
+    }
+
+    fn scenario_rows(&self) -> Vec<Vec<String>> {
+        let head = ["dumped and restored", "verdict", "cycles", "seconds"].map(str::to_owned).to_vec();
+        let row = |scenario: &ScenarioReport| {
+            vec![
+                scenario.name.clone(),
+                scenario.verdict.to_string(),
+                scenario.cycles.to_string(),
+                format!("{:.1}", scenario.seconds),
+            ]
+        };
+        std::iter::once(head).chain(self.scenarios.iter().map(row)).collect()
+    }
+}
+
+impl Contract {
+    fn text(&self) -> String {
+        let text = format!(
+            "{} options asked for and {} guarded are in the final configuration, none of {} lost",
+            self.requested, self.guarded, self.base_options
+        );
+        match self.warnings.len() {
+            0 => text,
+            n => format!("{text}, {n} to look at in audit.json"),
+        }
+    }
+}
+
+impl From<&Audit> for Contract {
+    fn from(audit: &Audit) -> Self {
+        Self {
+            requested: audit.requested.len(),
+            guarded: audit.guarded.len(),
+            base_options: audit.base_options,
+            warnings: audit.warnings().map(|finding| finding.request.symbol.to_string()).collect(),
+        }
+    }
+}
+
+fn boot_line(boot: &BootReport) -> String {
+    let userspace = boot.userspace_seconds.map(|seconds| format!(", userspace after {seconds:.1} s")).unwrap_or_default();
+    let config = match boot.config_matches {
+        Some(true) => ", runs the configuration that was built",
+        _ => "",
+    };
+    format!("{} in {:.1} s under {}{userspace}{config}", boot.verdict, boot.seconds, boot.accel)
+}
+
+fn works(works: bool) -> &'static str {
+    if works { "works" } else { "fails" }
+}

@@ -1,0 +1,127 @@
+//! The verbs: each calls the pipeline once and shows what came of it.
+
+use clap::CommandFactory as _;
+use serde::Serialize;
+
+use super::args::{
+    BootArgs, BuildArgs, Cli, CompletionsArgs, ConfigArgs, ExplainArgs, FetchArgs, TagsArgs, overrides,
+};
+use super::table::table;
+use super::{Session, output, proof};
+use crate::error::Error;
+use crate::files;
+use crate::pipeline;
+use crate::settings::Overrides;
+use crate::source::{RemoteTag, SourceTree};
+
+pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Tags {
+        tags: Vec<Row>,
+    }
+    #[derive(Serialize)]
+    struct Row {
+        tag: String,
+        version: String,
+        series: String,
+        commit: String,
+    }
+    let settings = session.settings(overrides!(args.source))?;
+    let tags = pipeline::tags(&session.context, &settings, args.series.as_ref())?;
+    let line = |tag: &RemoteTag| vec![tag.name.clone(), tag.commit.to_string()];
+    let row = |tag: &RemoteTag| Row {
+        tag: tag.name.clone(),
+        version: tag.tag.version().to_string(),
+        series: tag.tag.series().to_string(),
+        commit: tag.commit.to_string(),
+    };
+    let text = table(&tags.iter().map(line).collect::<Vec<_>>());
+    session.output.answer("tags", &Tags { tags: tags.iter().map(row).collect() }, &text);
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Tree {
+    tree: String,
+    root: String,
+    version: String,
+    tag: Option<String>,
+    commit: Option<String>,
+    origin: String,
+}
+
+impl From<&SourceTree> for Tree {
+    fn from(tree: &SourceTree) -> Self {
+        Self {
+            tree: tree.tree.to_string(),
+            root: tree.root.display().to_string(),
+            version: tree.version.to_string(),
+            tag: tree.tag.as_ref().map(ToString::to_string),
+            commit: tree.commit.as_ref().map(ToString::to_string),
+            origin: tree.origin.clone(),
+        }
+    }
+}
+
+pub(super) fn fetch(session: &Session<'_>, args: FetchArgs) -> Result<(), Error> {
+    let settings = session.settings(overrides!(args.source))?;
+    let tree = Tree::from(&pipeline::fetch(&session.context, &settings, args.tag)?);
+    let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+    let mut rows = vec![row("version", &tree.version), row("tree", &tree.tree)];
+    rows.extend(tree.tag.as_deref().map(|tag| row("tag", tag)));
+    rows.extend(tree.commit.as_deref().map(|commit| row("commit", commit)));
+    rows.extend([row("origin", &tree.origin), row("path", &tree.root)]);
+    session.output.answer("fetch", &tree, &table(&rows));
+    Ok(())
+}
+
+pub(super) fn config(session: &Session<'_>, args: ConfigArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Config<'a> {
+        tree: Tree,
+        sha256: String,
+        audit: &'a crate::kconfig::Audit,
+    }
+    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    let configured = pipeline::configure(&session.context, &settings, args.tag)?;
+    if let Some(path) = &args.output {
+        files::replace(path, &configured.config.text)?;
+    }
+    let audit = &configured.config.audit;
+    let body = Config {
+        tree: Tree::from(&configured.tree),
+        sha256: configured.config.digest.to_string(),
+        audit,
+    };
+    session.output.answer("config", &body, &audit.render());
+    Ok(())
+}
+
+pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Error> {
+    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    let answer = pipeline::explain(&session.context, &settings, args.tag, &args.symbol)?;
+    session.output.answer("explain", &answer, &answer.render());
+    Ok(())
+}
+
+pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error> {
+    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine, args.guest))?;
+    let built = pipeline::build(&session.context, &settings, args.tag, !args.no_boot)?;
+    let proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
+    session.output.answer("build", &proof, &proof.text());
+    Ok(())
+}
+
+pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
+    let settings = session.settings(overrides!(args.engine, args.guest))?;
+    let (build, report) = pipeline::boot(&session.context, &settings, &args.build)?;
+    let proof = proof::Proof::new(&build, false, Some(&report))?;
+    session.output.answer("boot", &proof, &proof.text());
+    Ok(())
+}
+
+pub(super) fn completions(args: &CompletionsArgs) {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "wslk", &mut script);
+    output::print(&String::from_utf8_lossy(&script));
+}

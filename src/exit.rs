@@ -1,0 +1,138 @@
+//! Exit codes: the documented table, reached by one exhaustive match over every error.
+
+use crate::artefact::ArtefactError;
+use crate::boot::BootError;
+use crate::build::BuildError;
+use crate::error::Error;
+use crate::exec::ExecError;
+use crate::files::LockError;
+use crate::kconfig::{KconfigError, SolverError};
+use crate::source::{Fault, SourceError};
+
+/// How wslk ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// A bug in wslk.
+    Bug = 1,
+    /// Bad usage, settings or input file.
+    Usage = 2,
+    /// Upstream unreachable, or what came is not what was pinned.
+    Upstream = 3,
+    /// Configuration contract not met.
+    Contract = 4,
+    /// Patch, compile or packaging failed.
+    Build = 5,
+    /// The kernel failed its boot test.
+    KernelFailed = 6,
+    /// Could not be tried here: never a pass, never a kernel failure.
+    CannotTest = 7,
+    /// Another wslk holds the lock.
+    Locked = 10,
+    /// Stopped by the user, as shells say it.
+    Interrupted = 130,
+}
+
+impl Error {
+    /// The exit code that says so to programs.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Settings(_) => Exit::Usage,
+            Self::Source(error) => source(error),
+            Self::Kconfig(error) => kconfig(error),
+            Self::Build(error) => build(error),
+            Self::Artefact(error) => artefact(error),
+            Self::Boot(error) => boot(error),
+            Self::KernelFailed(_) => Exit::KernelFailed,
+            Self::Lock(LockError::Held(_)) => Exit::Locked,
+            Self::Lock(LockError::File(_)) | Self::File(_) => Exit::Usage,
+            Self::Architecture(_) => Exit::CannotTest,
+            Self::BuildName(_) => Exit::Usage,
+            Self::Start(_) => Exit::Bug,
+        }
+    }
+}
+
+fn source(error: &SourceError) -> Exit {
+    match error.fault() {
+        Fault::Input | Fault::Disk => Exit::Usage,
+        Fault::Upstream => Exit::Upstream,
+        Fault::Patch => Exit::Build,
+        Fault::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn kconfig(error: &KconfigError) -> Exit {
+    match error {
+        KconfigError::Conflict(_) | KconfigError::Contract(_) => Exit::Contract,
+        KconfigError::Input(_)
+        | KconfigError::OtherArch { .. }
+        | KconfigError::NoOwnConfig(_)
+        | KconfigError::Release(_)
+        | KconfigError::NoProfile { .. }
+        | KconfigError::NoSymbol { .. }
+        | KconfigError::BadAudit { .. }
+        | KconfigError::File(_) => Exit::Usage,
+        KconfigError::Solver(error) => solver(error),
+    }
+}
+
+/// The tree's own tool runs in the builder, so its failures are the builder's.
+fn solver(error: &SolverError) -> Exit {
+    error.0.downcast_ref::<BuildError>().map_or(Exit::Build, build)
+}
+
+fn build(error: &BuildError) -> Exit {
+    match error {
+        BuildError::NoEngine { .. }
+        | BuildError::EngineGone { .. }
+        | BuildError::EngineRefused { .. }
+        | BuildError::NoImage { .. }
+        | BuildError::NoTool { .. } => Exit::CannotTest,
+        BuildError::Interrupted { .. } | BuildError::Exec(ExecError::Interrupted { .. }) => Exit::Interrupted,
+        BuildError::Left { .. }
+        | BuildError::Silent { .. }
+        | BuildError::TimedOut { .. }
+        | BuildError::Failed { .. }
+        | BuildError::Compile { .. }
+        | BuildError::OutOfMemory { .. }
+        | BuildError::DiskFull { .. }
+        | BuildError::NoProduct { .. }
+        | BuildError::ConfigChanged { .. }
+        | BuildError::Exec(_)
+        | BuildError::File(_) => Exit::Build,
+    }
+}
+
+fn artefact(error: &ArtefactError) -> Exit {
+    match error {
+        ArtefactError::NoSuchBuild { .. } | ArtefactError::Ambiguous { .. } => Exit::Usage,
+        ArtefactError::Toolbox(error) => error.downcast_ref::<BuildError>().map_or(Exit::Build, build),
+        ArtefactError::File(_)
+        | ArtefactError::Damaged { .. }
+        | ArtefactError::Schema { .. }
+        | ArtefactError::Missing { .. }
+        | ArtefactError::Altered { .. }
+        | ArtefactError::Modules { .. }
+        | ArtefactError::WrongImage { .. } => Exit::Build,
+    }
+}
+
+fn boot(error: &BootError) -> Exit {
+    match error {
+        BootError::Interrupted => Exit::Interrupted,
+        BootError::NotAKernel { .. } => Exit::Usage,
+        BootError::NoQemu(_)
+        | BootError::NoKvm(_)
+        | BootError::Qemu(_)
+        | BootError::Tools { .. }
+        | BootError::ToolMissing { .. }
+        | BootError::Program { .. }
+        | BootError::Untested(_)
+        | BootError::Exec(_)
+        | BootError::File(_) => Exit::CannotTest,
+    }
+}

@@ -1,0 +1,55 @@
+//! Everything that decides how a build comes out, as named inputs.
+//!
+//! In: the products and options of the stages before the compiler. Out: [`Inputs`], whose digest names
+//! the build and ends its release string. What does not change the result has no place here.
+
+use crate::artefact::Inputs;
+use crate::build::{Builder, Target};
+use crate::digest::Sha256;
+use crate::error::Error;
+use crate::files;
+use crate::kconfig::{Base, Fragment};
+use crate::source::{PatchSet, SourceTree};
+
+/// Raised whenever wslk itself would build something else from the same inputs.
+const METHOD: &str = "1";
+
+/// What the inputs are made from.
+#[derive(Debug)]
+pub(super) struct Ingredients<'a> {
+    pub(super) tree: &'a SourceTree,
+    pub(super) patches: &'a PatchSet,
+    pub(super) base: &'a Base,
+    pub(super) fragments: &'a [Fragment],
+    pub(super) builder: &'a Builder,
+    pub(super) target: Target,
+}
+
+impl Ingredients<'_> {
+    /// The inputs, in words that a user knows.
+    pub(super) fn inputs(&self) -> Result<Inputs, Error> {
+        let inputs = Inputs::default()
+            .with("wslk's method", METHOD)
+            .with("source tree", self.tree.tree.to_string())
+            .with("architecture", self.target.to_string())
+            .with("base configuration", base(self.base)?)
+            .with("engine", self.builder.engine().kind().name())
+            .with("builder image", self.builder.image().map_or("none", |image| &image.id));
+        let inputs = self.fragments.iter().fold(inputs, |inputs, fragment| {
+            let digest = Sha256::of(fragment.text()).to_string();
+            inputs.with(format!("fragment {}", fragment.name()), digest)
+        });
+        Ok(self.patches.names().fold(inputs, |inputs, patch| {
+            inputs.with(format!("patch {}", patch.name), patch.digest.to_string())
+        }))
+    }
+}
+
+/// The tree's own configuration and targets are told by the tree's id; a file only by its content.
+fn base(base: &Base) -> Result<String, Error> {
+    Ok(match base {
+        Base::Own => "config-wsl of the tree".to_owned(),
+        Base::Target(target) => format!("{target} of the tree"),
+        Base::File(path) => Sha256::of(files::read(path)?).to_string(),
+    })
+}

@@ -1,0 +1,199 @@
+//! The order of the stages, and nothing else: the one place that hands each stage the product of the
+//! one before it.
+//!
+//! In: [`Settings`] and what is wanted. Out: the product of the last stage asked for. Must not do the
+//! work of a stage, and must not draw.
+
+mod doors;
+mod inputs;
+mod prepared;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::doors::GuestToolsDoor;
+use self::prepared::Prepared;
+use crate::artefact::{Build, BuildRef, Store};
+use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
+use crate::build::{Builder, Engine, Image, Target};
+use crate::error::Error;
+use crate::exec::Runner;
+use crate::files::Lock;
+use crate::home::Home;
+use crate::kconfig::{Arch, Card, KernelConfig, NotAnArch, Symbol};
+use crate::process::{self, Interrupt};
+use crate::report::Reporter;
+use crate::settings::Settings;
+use crate::source::{self, FetchRequest, Patience, RemoteTag, Series, SourceTree, Sources, TagQuery};
+
+/// What every stage works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where everything lives.
+    pub home: Home,
+    /// Who is told.
+    pub reporter: Reporter,
+    /// What runs programs.
+    pub runner: Arc<dyn Runner>,
+    /// Whether to stop.
+    pub interrupt: Interrupt,
+    /// This very program, which the guest of a boot test runs too.
+    pub program: PathBuf,
+}
+
+/// A source tree and its audited configuration.
+#[derive(Debug)]
+pub struct Configured {
+    /// The tree, as fetched.
+    pub tree: SourceTree,
+    /// The configuration and its audit.
+    pub config: KernelConfig,
+}
+
+/// What came of a build.
+#[derive(Debug)]
+pub struct Built {
+    /// The finished build.
+    pub build: Build,
+    /// Whether anything had to be built.
+    pub fresh: bool,
+    /// The evidence of its boot test, unless none was wanted.
+    pub report: Option<BootReport>,
+}
+
+/// The tags of the upstream, newest first.
+pub fn tags(context: &Context, settings: &Settings, series: Option<&Series>) -> Result<Vec<RemoteTag>, Error> {
+    let mut tags = source::list_tags(&settings.upstream, &context.interrupt)?;
+    tags.retain(|tag| series.is_none_or(|series| tag.tag.series() == *series));
+    Ok(tags)
+}
+
+/// The source tree: fetched, checked, pinned.
+pub fn fetch(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<SourceTree, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    fetch_locked(context, settings, want)
+}
+
+/// The final configuration of a tree, and its audit.
+pub fn configure(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<Configured, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let prepared = Prepared::new(context, settings, want)?;
+    let config = prepared.configure(context, settings)?;
+    Ok(Configured { tree: prepared.tree, config })
+}
+
+/// What an option is under the final configuration, and why.
+pub fn explain(
+    context: &Context,
+    settings: &Settings,
+    want: Option<TagQuery>,
+    symbol: &Symbol,
+) -> Result<Card, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    Prepared::new(context, settings, want)?.explain(context, settings, symbol)
+}
+
+/// A finished, boot-tested build of what is wanted; made only as far as it is not there yet.
+///
+/// # Errors
+/// [`Error::KernelFailed`] when the kernel fails its boot test; the build is kept, and stays unproven.
+pub fn build(
+    context: &Context,
+    settings: &Settings,
+    want: Option<TagQuery>,
+    boot: bool,
+) -> Result<Built, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let prepared = Prepared::new(context, settings, want)?;
+    let store = Store::new(&context.home);
+    let (build, fresh) = match prepared.known(context, &store)? {
+        Some(build) => (build, false),
+        None => (prepared.make(context, settings, &store)?, true),
+    };
+    let report = match boot {
+        true => Some(proof(context, settings, &prepared.builder, &build)?),
+        false => None,
+    };
+    Ok(Built { build, fresh, report })
+}
+
+/// Boot-tests a finished build again.
+pub fn boot(context: &Context, settings: &Settings, name: &BuildRef) -> Result<(Build, BootReport), Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let build = Store::new(&context.home).find(name)?;
+    let builder = builder(context, settings)?;
+    let report = boot_test(context, settings, &builder, &build)?;
+    Ok((build, report))
+}
+
+fn fetch_locked(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<SourceTree, Error> {
+    let request = FetchRequest {
+        upstream: settings.upstream.clone(),
+        want,
+        transport: settings.transport,
+        offline: settings.offline,
+        refresh: false,
+    };
+    Ok(source::fetch(&request, &sources(context, settings))?)
+}
+
+fn sources<'a>(context: &'a Context, settings: &Settings) -> Sources<'a> {
+    Sources {
+        home: &context.home,
+        lock_file: settings.lock_file.clone(),
+        reporter: context.reporter.clone(),
+        interrupt: context.interrupt.clone(),
+        patience: Patience::default(),
+    }
+}
+
+fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
+    let engine = Engine::find(settings.engine, Arc::clone(&context.runner), &context.reporter)?;
+    let image = Image::ensure(&engine, &context.reporter)?;
+    let builder = Builder::new(engine, image, settings.limits, &context.home);
+    builder.remove_leftovers(&context.reporter)?;
+    Ok(builder)
+}
+
+/// The architecture that kernels are built for: this machine's.
+fn host_target() -> Result<Target, Error> {
+    process::ARCH.parse().map_err(Error::Architecture)
+}
+
+fn host_arch() -> Result<Arch, Error> {
+    process::ARCH.parse().map_err(|error: NotAnArch| Error::Architecture(error.to_string()))
+}
+
+/// The evidence that there is, if it is about these very bytes and good; else that of a new test.
+fn proof(context: &Context, settings: &Settings, builder: &Builder, build: &Build) -> Result<BootReport, Error> {
+    if build.is_proven()? {
+        return Ok(boot::read_report(&build.boot_folder())?);
+    }
+    boot_test(context, settings, builder, build)
+}
+
+fn boot_test(
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    build: &Build,
+) -> Result<BootReport, Error> {
+    context.reporter.stage("boot", build.manifest().release.clone());
+    build.verify()?;
+    let tools = GuestTools::from(&GuestToolsDoor(builder), &context.home.guest_tools(), &context.reporter)?;
+    let subject = Subject {
+        kernel: build.kernel(),
+        config: build.config(),
+        modules: build.modules_disk(),
+        release: build.manifest().release.clone(),
+    };
+    let stand = Stand {
+        program: context.program.clone(),
+        tools: &tools,
+        out: build.boot_folder(),
+        runner: context.runner.as_ref(),
+        reporter: &context.reporter,
+    };
+    let report = boot::test(&subject, &settings.boot, &stand)?;
+    if report.passed() { Ok(report) } else { Err(Error::KernelFailed(Box::new(report))) }
+}

@@ -1,0 +1,219 @@
+//! A build that is fully decided and not begun: fetched, patched, with its builder, inputs and name.
+//!
+//! In: settings and what is wanted. Out: a [`Prepared`], which answers whether the build is there
+//! already, and makes the configuration or the whole build if not.
+
+use std::time::Instant;
+
+use super::Context;
+use super::doors::{DiskTools, KconfigDoor};
+use super::inputs::Ingredients;
+use crate::artefact::{
+    self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts, Store,
+};
+use crate::build::{self, BuildPlan, Builder, Compiled, KconfigSolver, Target};
+use crate::error::Error;
+use crate::files;
+use crate::kconfig::{self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts};
+use crate::settings::Settings;
+use crate::source::{self, PatchSet, SourceTree, TagQuery};
+
+/// Everything that is known before the first compiler runs.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) tree: SourceTree,
+    pub(super) builder: Builder,
+    pub(super) inputs: Inputs,
+    pub(super) id: BuildId,
+    patches: PatchSet,
+    profile: String,
+    base: Base,
+    keep_base: bool,
+    fragments: Vec<Fragment>,
+    guards: Vec<Fragment>,
+    target: Target,
+    arch: Arch,
+}
+
+impl Prepared {
+    pub(super) fn new(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<Self, Error> {
+        let tree = super::fetch_locked(context, settings, want)?;
+        let patches = match &settings.patches {
+            Some(folder) => PatchSet::read(folder, tree.series())?,
+            None => PatchSet::default(),
+        };
+        let profiles = Profiles::embedded();
+        let profile = profiles.profile(&settings.profile)?;
+        let mut fragments = profiles.fragments(profile)?;
+        for path in &settings.fragments {
+            fragments.push(kconfig::read_fragment(path)?);
+        }
+        let base = settings.base.clone().unwrap_or_else(|| profile.base());
+        let builder = super::builder(context, settings)?;
+        let target = super::host_target()?;
+        let ingredients = Ingredients {
+            tree: &tree,
+            patches: &patches,
+            base: &base,
+            fragments: &fragments,
+            builder: &builder,
+            target,
+        };
+        let inputs = ingredients.inputs()?;
+        let id = BuildId::new(&tree.version.to_string(), &settings.profile, &inputs)?;
+        Ok(Self {
+            guards: profiles.guards(profile)?,
+            keep_base: profile.keep_base,
+            profile: settings.profile.clone(),
+            tree,
+            builder,
+            inputs,
+            id,
+            patches,
+            base,
+            fragments,
+            target,
+            arch: super::host_arch()?,
+        })
+    }
+
+    /// The build, if it is there; else says what is different from the last one.
+    pub(super) fn known(&self, context: &Context, store: &Store) -> Result<Option<Build>, Error> {
+        let reporter = &context.reporter;
+        match store.lookup(&self.id, &self.profile, &self.inputs)? {
+            Lookup::Unchanged(build) => return Ok(Some(*build)),
+            Lookup::First => reporter.note(format!("first build of profile {}", self.profile)),
+            Lookup::Damaged(error) => reporter.warn(format!("building again: {error}")),
+            Lookup::Changed { since, changes } => {
+                reporter.note(format!("changed since {since}:"));
+                changes.iter().for_each(|change| reporter.note(format!("  {change}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The audited configuration.
+    pub(super) fn configure(&self, context: &Context, settings: &Settings) -> Result<KernelConfig, Error> {
+        let tree = self.patched(context, settings)?;
+        let (door, request) = self.config_request(context, &tree);
+        Ok(kconfig::resolve(&request, &door, &context.reporter)?)
+    }
+
+    /// What `explain` shows of an option, whether or not the contract is kept.
+    pub(super) fn explain(&self, context: &Context, settings: &Settings, symbol: &Symbol) -> Result<Card, Error> {
+        let tree = self.patched(context, settings)?;
+        let (door, request) = self.config_request(context, &tree);
+        let configured = kconfig::configure(&request, &door, &context.reporter)?;
+        let mut fragments = Profiles::embedded().all_fragments()?;
+        fragments.extend(self.fragments.iter().cloned());
+        Ok(Card::of(symbol, &configured, &fragments)?)
+    }
+
+    /// The tree that is built: the fetched one with the patches in.
+    fn patched(&self, context: &Context, settings: &Settings) -> Result<SourceTree, Error> {
+        let sources = super::sources(context, settings);
+        Ok(source::apply_patches(&self.tree, &self.patches, &sources)?.tree)
+    }
+
+    fn config_request(&self, context: &Context, tree: &SourceTree) -> (KconfigDoor<'_>, ConfigRequest) {
+        context.reporter.stage("config", format!("{}, profile {}", tree.version, self.profile));
+        let id = tree.tree.to_string();
+        let work = context.home.work().join("config").join(BuildPlan::key(&id, &self.builder, self.target));
+        let door = KconfigDoor(KconfigSolver::new(&self.builder, &tree.root, work, self.target));
+        let request = ConfigRequest {
+            tree: TreeFacts::new(&tree.root, id, tree.series(), self.arch),
+            base: self.base.clone(),
+            keep_base: self.keep_base,
+            fragments: self.fragments.clone(),
+            guards: self.guards.clone(),
+            localversion_suffix: format!("-wslk-{}", self.id.hex()),
+            index_cache: context.home.indices(),
+        };
+        (door, request)
+    }
+
+    /// Configures, compiles, packs and publishes.
+    pub(super) fn make(&self, context: &Context, settings: &Settings, store: &Store) -> Result<Build, Error> {
+        let started = Instant::now();
+        // The compiler reads what lies on the disk now, not what lay there when it was fetched.
+        self.tree.verify()?;
+        let config = self.configure(context, settings)?;
+        let compiled = self.compile(context, settings, &config)?;
+        context.reporter.stage("artefacts", self.id.to_string());
+        let draft = store.draft(&self.id)?;
+        self.fill(context, &draft, &config, &compiled)?;
+        let manifest = Manifest {
+            schema: artefact::SCHEMA,
+            id: self.id.clone(),
+            profile: self.profile.clone(),
+            release: compiled.release.clone(),
+            source: self.source_facts(),
+            inputs: self.inputs.clone(),
+            builder: self.builder_facts()?,
+            outputs: Default::default(),
+            seconds: started.elapsed().as_secs_f64(),
+            finished: 0,
+        };
+        Ok(draft.publish(manifest)?)
+    }
+
+    fn compile(&self, context: &Context, settings: &Settings, config: &KernelConfig) -> Result<Compiled, Error> {
+        let tree = self.patched(context, settings)?;
+        let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.target);
+        let ccache = context.home.ccache();
+        files::create_dir(&ccache)?;
+        let plan = BuildPlan {
+            source: tree.root,
+            config: config.text.clone(),
+            work: context.home.work().join(key),
+            target: self.target,
+            jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
+            timestamp: BuildPlan::TIMESTAMP.to_owned(),
+            ccache: self.builder.tools()?.contains_key("ccache").then_some(ccache),
+            silence: settings.silence,
+        };
+        context.reporter.stage("build", format!("{} in {}", self.id, self.builder.engine().kind()));
+        Ok(build::run(&plan, &self.builder, &context.reporter)?)
+    }
+
+    fn fill(
+        &self,
+        context: &Context,
+        draft: &Draft,
+        config: &KernelConfig,
+        compiled: &Compiled,
+    ) -> Result<(), Error> {
+        draft.copy(artefact::KERNEL, &compiled.bzimage)?;
+        draft.copy(artefact::SYSTEM_MAP, &compiled.system_map)?;
+        draft.copy(artefact::CONFIG, &compiled.config)?;
+        draft.write(artefact::AUDIT, config.audit.to_json())?;
+        if let Some(modules) = &compiled.modules_dir {
+            let request = DiskRequest {
+                modules,
+                release: &compiled.release,
+                time: 0,
+                target: &draft.path(artefact::MODULES_DISK),
+            };
+            artefact::write_modules_disk(&request, &DiskTools(&self.builder), &context.reporter)?;
+        }
+        Ok(())
+    }
+
+    fn source_facts(&self) -> SourceFacts {
+        SourceFacts {
+            origin: self.tree.origin.clone(),
+            tag: self.tree.tag.as_ref().map(ToString::to_string),
+            commit: self.tree.commit.as_ref().map(ToString::to_string),
+            tree: self.tree.tree.to_string(),
+            patches: self.patches.names().map(|patch| patch.name.clone()).collect(),
+        }
+    }
+
+    fn builder_facts(&self) -> Result<BuilderFacts, Error> {
+        Ok(BuilderFacts {
+            engine: self.builder.engine().kind().to_string(),
+            image: self.builder.image().map(|image| image.id.clone()),
+            tools: self.builder.tools()?,
+        })
+    }
+}

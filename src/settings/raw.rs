@@ -1,0 +1,133 @@
+//! The settings file as written: a serde mirror of `defaults.toml`, every key optional.
+//!
+//! In: text. Out: [`Raw`], or an error that names the line and the nearest known key. Must not fill in
+//! defaults; [`super::resolve`] does.
+
+use std::path::PathBuf;
+
+use miette::{NamedSource, SourceSpan};
+use serde::Deserialize;
+
+use super::SettingsError;
+
+/// A settings file. Nothing is required.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Raw {
+    /// Where sources come from.
+    pub source: Source,
+    /// What is put into the kernel configuration.
+    pub config: Config,
+    /// How the kernel is compiled.
+    pub build: Build,
+    /// How it is boot-tested.
+    pub boot: Boot,
+}
+
+/// `[source]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Source {
+    /// Git repository, tarball or directory.
+    pub upstream: Option<String>,
+    /// How a tag is fetched.
+    pub transport: Option<String>,
+}
+
+/// `[config]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Config {
+    /// Profile name.
+    pub profile: Option<String>,
+    /// More fragments.
+    pub fragments: Option<Vec<PathBuf>>,
+}
+
+/// `[build]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Build {
+    /// Container engine.
+    pub engine: Option<String>,
+    /// Parallel compilers.
+    pub jobs: Option<u32>,
+    /// Processor limit.
+    pub cpus: Option<f64>,
+    /// Memory limit in MiB.
+    pub memory: Option<u64>,
+    /// Longest silence in seconds.
+    pub silence: Option<u64>,
+}
+
+/// `[boot]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Boot {
+    /// Accelerator.
+    pub accel: Option<String>,
+    /// Guest memory in MiB.
+    pub memory: Option<u32>,
+    /// Guest processors.
+    pub cpus: Option<u32>,
+    /// Deadline in seconds.
+    pub deadline: Option<u64>,
+    /// Cycles per scenario.
+    pub cycles: Option<u32>,
+}
+
+/// Reads the text of the settings file called `name`.
+pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
+    toml::from_str(text).map_err(|error| explain(name, text, &error))
+}
+
+fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
+    let span = error.span().unwrap_or(0..0);
+    SettingsError::File {
+        message: error.message().lines().next().unwrap_or("not valid TOML").to_owned(),
+        advice: unknown_key_advice(error.message()),
+        line: text[..span.start.min(text.len())].matches('\n').count() + 1,
+        name: name.to_owned(),
+        text: NamedSource::new(name, text.to_owned()),
+        span: SourceSpan::from(span),
+    }
+}
+
+/// "did you mean" out of serde's own list of the known keys, so that there is no second list.
+fn unknown_key_advice(message: &str) -> Option<String> {
+    let mut words = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let unknown = words.next()?;
+    let (known, distance) =
+        words.map(|known| (known, strsim::damerau_levenshtein(unknown, known))).min_by_key(|(_, distance)| *distance)?;
+    Some(if distance <= known.len().div_ceil(2) {
+        format!("did you mean `{known}`?")
+    } else {
+        "see src/settings/defaults.toml for all keys".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_the_line_and_the_nearest_key() {
+        let cases = [
+            ("[build]\nenigne = \"docker\"\n", 2, "did you mean `engine`?"),
+            ("\n[bulid]\n", 2, "did you mean `build`?"),
+            ("[boot]\n\ncylces = 3\n", 3, "did you mean `cycles`?"),
+        ];
+        for (text, expected_line, expected_advice) in cases {
+            let Err(SettingsError::File { line, advice, .. }) = parse("wslk.toml", text) else {
+                panic!("{text} must be refused")
+            };
+            assert_eq!((line, advice.as_deref()), (expected_line, Some(expected_advice)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_line() {
+        let error = parse("wslk.toml", "[boot]\ncycles = \"two\"\n");
+        assert!(matches!(error, Err(SettingsError::File { line: 2, .. })), "{error:?}");
+    }
+}

@@ -1,0 +1,177 @@
+//! From flags, file and defaults to the options that the stages take.
+//!
+//! In: [`Overrides`] (flags), a [`Raw`] file, the embedded defaults. Out: [`Settings`], which cannot be
+//! wrong. Must not read the environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::raw::{self, Raw};
+use super::{Overrides, SettingsError};
+use crate::boot::BootOptions;
+use crate::build::{EngineChoice, Limits};
+use crate::kconfig::Base;
+use crate::source::{Transport, Upstream};
+
+/// The reference and the defaults in one.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// What the stages are to do, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where sources come from.
+    pub upstream: Upstream,
+    /// How a tag is fetched.
+    pub transport: Transport,
+    /// Only what is cached may be used.
+    pub offline: bool,
+    /// Where tags are pinned.
+    pub lock_file: PathBuf,
+    /// The profile's name.
+    pub profile: String,
+    /// Fragments beyond the profile's.
+    pub fragments: Vec<PathBuf>,
+    /// A base configuration other than the profile's.
+    pub base: Option<Base>,
+    /// Where kernel patches are, if anywhere.
+    pub patches: Option<PathBuf>,
+    /// Which container engine to use.
+    pub engine: EngineChoice,
+    /// Compilers at once; as many as the builder has processors when silent.
+    pub jobs: Option<usize>,
+    /// Limits of the build container.
+    pub limits: Limits,
+    /// Longest silence of a build.
+    pub silence: Duration,
+    /// How a kernel is boot-tested.
+    pub boot: BootOptions,
+}
+
+/// Where a settings file lies decides what its relative paths are relative to.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The settings file's folder.
+    pub folder: PathBuf,
+    /// The file that pins tags.
+    pub lock_file: PathBuf,
+}
+
+/// The first of flags, file and defaults that says something, per key.
+pub fn resolve(overrides: Overrides, file: Raw, place: &Place) -> Result<Settings, SettingsError> {
+    let defaults = raw::parse("defaults.toml", DEFAULTS)?;
+    let (source, config) = (file.source, file.config);
+    let own = config.fragments.unwrap_or_default();
+    let own = own.iter().map(|path| place.folder.join(path));
+    Ok(Settings {
+        upstream: parse("source.upstream", [overrides.source, source.upstream, defaults.source.upstream])?,
+        transport: parse("source.transport", [overrides.transport, source.transport, defaults.source.transport])?,
+        offline: overrides.offline,
+        lock_file: place.lock_file.clone(),
+        profile: pick("config.profile", [overrides.profile, config.profile, defaults.config.profile])?,
+        fragments: own.chain(overrides.fragments).collect(),
+        base: overrides.base.as_deref().map(base),
+        patches: overrides.patches,
+        engine: parse("build.engine", [overrides.engine, file.build.engine.clone(), defaults.build.engine.clone()])?,
+        jobs: some(pick("build.jobs", [overrides.jobs, file.build.jobs, defaults.build.jobs])?.into())
+            .and_then(|jobs| usize::try_from(jobs).ok()),
+        limits: limits(overrides.cpus, overrides.memory, &file.build, &defaults.build)?,
+        silence: seconds("build.silence", [None, file.build.silence, defaults.build.silence])?,
+        boot: BootOptions {
+            accel: parse("boot.accel", [overrides.accel, file.boot.accel, defaults.boot.accel])?,
+            memory_mib: pick("boot.memory", [None, file.boot.memory, defaults.boot.memory])?,
+            cpus: pick("boot.cpus", [None, file.boot.cpus, defaults.boot.cpus])?,
+            deadline: seconds("boot.deadline", [overrides.deadline, file.boot.deadline, defaults.boot.deadline])?,
+            cycles: pick("boot.cycles", [overrides.cycles, file.boot.cycles, defaults.boot.cycles])?,
+            ..BootOptions::default()
+        },
+    })
+}
+
+/// A target of the tree by its name, else a file.
+fn base(text: &str) -> Base {
+    match text {
+        "defconfig" | "tinyconfig" => Base::Target(text.to_owned()),
+        path => Base::File(path.into()),
+    }
+}
+
+fn limits(
+    cpus: Option<f64>,
+    memory: Option<u64>,
+    file: &raw::Build,
+    defaults: &raw::Build,
+) -> Result<Limits, SettingsError> {
+    Ok(Limits {
+        cpus: positive(pick("build.cpus", [cpus, file.cpus, defaults.cpus])?)?,
+        memory: some(pick("build.memory", [memory, file.memory, defaults.memory])?).map(|mib| mib << 20),
+        ..Limits::default()
+    })
+}
+
+fn seconds(key: &'static str, candidates: [Option<u64>; 3]) -> Result<Duration, SettingsError> {
+    Ok(Duration::from_secs(pick(key, candidates)?))
+}
+
+fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError> {
+    candidates.into_iter().flatten().next().ok_or(SettingsError::NoDefault(key))
+}
+
+fn some(n: u64) -> Option<u64> {
+    (n != 0).then_some(n)
+}
+
+fn positive(n: f64) -> Result<Option<f64>, SettingsError> {
+    match n {
+        0.0 => Ok(None),
+        n if n.is_finite() && n > 0.0 => Ok(Some(n)),
+        n => Err(SettingsError::Value {
+            key: "build.cpus",
+            value: n.to_string(),
+            reason: "a positive number of processors expected".to_owned(),
+        }),
+    }
+}
+
+fn parse<T>(key: &'static str, candidates: [Option<String>; 3]) -> Result<T, SettingsError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let value = pick(key, candidates)?;
+    value.parse().map_err(|e: T::Err| SettingsError::Value { key, reason: e.to_string(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(overrides: Overrides, file: &str) -> Result<Settings, SettingsError> {
+        let place = Place { folder: "/here".into(), lock_file: "/here/wslk.lock".into() };
+        resolve(overrides, raw::parse("wslk.toml", file)?, &place)
+    }
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let settings = resolved(Overrides::default(), "").expect("complete");
+        assert_eq!((settings.profile.as_str(), settings.jobs, settings.boot.cycles), ("criu", None, 2));
+        assert_eq!(settings.limits.memory, None);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let file = "[config]\nprofile = \"tiny\"\nfragments = [\"a.config\"]\n[build]\njobs = 3\nmemory = 2\n";
+        let flags = Overrides { jobs: Some(5), fragments: vec!["b.config".into()], ..Overrides::default() };
+        let settings = resolved(flags, file).expect("fine");
+        assert_eq!((settings.profile.as_str(), settings.jobs), ("tiny", Some(5)));
+        assert_eq!(settings.fragments, [PathBuf::from("/here/a.config"), "b.config".into()]);
+        assert_eq!(settings.limits.memory, Some(2 << 20));
+    }
+
+    #[test]
+    fn a_bad_value_names_the_key() {
+        for (file, key) in [("[build]\nengine = \"lxc\"", "build.engine"), ("[build]\ncpus = -1.0", "build.cpus")] {
+            let error = resolved(Overrides::default(), file).expect_err("refused");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+}
