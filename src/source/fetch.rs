@@ -3,22 +3,20 @@
 //! In: a [`FetchRequest`]. Out: a [`SourceTree`]. Looks first at what is here already, and reaches for the
 //! network only when that does not answer.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::download::{Download, DownloadError};
+use super::download::DownloadError;
 use super::import::{self, Stamp};
 use super::lock::{LockFile, Pin};
 use super::remote::{self, RemoteTag};
-use super::store::{Index, Record, Seen, Store, TREE, UNPACKED};
-use super::unpack::{self, UnpackError};
+use super::store::{Index, Record, Seen, Store, TREE};
+use super::transport::{self, Arrival, Transports};
 use super::upstream::{self, Location, Upstream};
 use super::{
     CommitId, FetchRequest, KernelVersion, SourceError, SourceTree, Sources, Tag, TagQuery,
     Transport, TreeId,
 };
-use crate::digest::{Hasher, Sha256};
-use crate::files::{self, FileError, Staging};
+use crate::digest::Sha256;
 use crate::report::Unit;
 
 /// Everything that one fetch works with.
@@ -29,17 +27,6 @@ pub(super) struct Fetching<'a> {
     store: Store,
     lock: LockFile,
     index: Index,
-}
-
-/// A tree that has come, not yet judged.
-#[derive(Debug)]
-struct Arrival {
-    staging: Staging,
-    top: PathBuf,
-    commit: Option<CommitId>,
-    /// What git says the tree is, when git brought it.
-    announced: Option<TreeId>,
-    tarball: Option<Sha256>,
 }
 
 /// What a tree is called by whoever asked for it.
@@ -74,6 +61,16 @@ impl<'a> Fetching<'a> {
             Upstream::Tarball(Location::Url(url)) => self.tarball_at_url(url),
             Upstream::Tarball(Location::Path(path)) => self.tarball_at_path(path),
             Upstream::Directory(path) => self.directory(path),
+        }
+    }
+
+    fn transports(&self) -> Transports<'_> {
+        let (offline, refresh) = (self.request.offline, self.request.refresh);
+        Transports {
+            sources: self.sources,
+            store: &self.store,
+            offline,
+            refresh,
         }
     }
 
@@ -166,7 +163,7 @@ impl<'a> Fetching<'a> {
     fn bring(&self, url: &str, found: &RemoteTag) -> Result<Arrival, SourceError> {
         let tarball = upstream::tarball_of(url, &found.name);
         match (self.request.transport, tarball) {
-            (Transport::Git, _) | (Transport::Auto, None) => self.by_git(url, found),
+            (Transport::Git, _) | (Transport::Auto, None) => self.transports().by_git(url, found),
             (Transport::Tarball, None) => {
                 let problem =
                     "only GitHub is known to offer tarballs of its tags; use the git transport";
@@ -175,45 +172,21 @@ impl<'a> Fetching<'a> {
                     problem,
                 })
             }
-            (Transport::Tarball, Some(tarball)) => self.by_url(&tarball, &found.name),
-            (Transport::Auto, Some(tarball)) => match self.by_url(&tarball, &found.name) {
-                Err(SourceError::Download(
-                    error @ (DownloadError::Status { .. } | DownloadError::Redirect { .. }),
-                )) => {
-                    self.sources
-                        .reporter
-                        .warn(format!("{error}; fetching by git instead"));
-                    self.by_git(url, found)
+            (Transport::Tarball, Some(tarball)) => self.transports().by_url(&tarball, &found.name),
+            (Transport::Auto, Some(tarball)) => {
+                match self.transports().by_url(&tarball, &found.name) {
+                    Err(SourceError::Download(
+                        error @ (DownloadError::Status { .. } | DownloadError::Redirect { .. }),
+                    )) => {
+                        self.sources
+                            .reporter
+                            .warn(format!("{error}; fetching by git instead"));
+                        self.transports().by_git(url, found)
+                    }
+                    other => other,
                 }
-                other => other,
-            },
-        }
-    }
-
-    fn by_git(&self, url: &str, found: &RemoteTag) -> Result<Arrival, SourceError> {
-        let (reporter, interrupt) = (&self.sources.reporter, &self.sources.interrupt);
-        let repository = match upstream::local_repository(url) {
-            Some(path) => path,
-            None => {
-                let cache = self
-                    .sources
-                    .home
-                    .downloads()
-                    .join(format!("{}.git", Sha256::of(url).short(12)));
-                remote::fetch(url, &found.name, &cache, reporter, interrupt)?;
-                cache
             }
-        };
-        let staging = self.store.staging()?;
-        let top = subfolder(&staging, TREE)?;
-        let named = remote::plant_tag(&repository, &found.name, &top, reporter, interrupt)?;
-        Ok(Arrival {
-            staging,
-            top,
-            commit: Some(named.commit),
-            announced: Some(named.tree),
-            tarball: None,
-        })
+        }
     }
 
     // Tarballs.
@@ -232,7 +205,7 @@ impl<'a> Fetching<'a> {
             return Ok(self.tree(&record, &claim, pin.tarball));
         }
         let name = url.rsplit('/').next().unwrap_or("tarball");
-        let arrival = self.by_url(url, name)?;
+        let arrival = self.transports().by_url(url, name)?;
         let claim = Claim {
             upstream: url,
             tag: None,
@@ -257,7 +230,7 @@ impl<'a> Fetching<'a> {
             self.check_release(&record.version, &upstream)?;
             return self.adopt(&record, &claim, seen.tarball);
         }
-        let arrival = self.unpack_file(path, &upstream, false)?;
+        let arrival = self.transports().unpack_file(path, &upstream, false)?;
         let (commit, tarball) = (arrival.commit, arrival.tarball);
         let claim = Claim {
             upstream: &upstream,
@@ -279,131 +252,6 @@ impl<'a> Fetching<'a> {
             self.index.write(self.sources.home)?;
         }
         Ok(tree)
-    }
-
-    /// Unpacks a tarball that is here already, or while it is downloaded.
-    fn by_url(&self, url: &str, name: &str) -> Result<Arrival, SourceError> {
-        let file = self
-            .sources
-            .home
-            .downloads()
-            .join(format!("{}-{name}", Sha256::of(url).short(12)));
-        if file.is_file() && !self.request.refresh {
-            match self.unpack_file(&file, url, true) {
-                Err(SourceError::Archive {
-                    source: UnpackError::Damaged(_) | UnpackError::Format(_),
-                    ..
-                }) => {
-                    self.sources.reporter.warn(format!(
-                        "the copy of {url} that was kept is damaged; downloading it again"
-                    ));
-                    remove(&file)?;
-                }
-                other => return other,
-            }
-        }
-        if self.request.offline {
-            return Err(SourceError::Offline {
-                what: url.to_owned(),
-            });
-        }
-        match self.unpack_download(url, &file)? {
-            Some(arrival) => Ok(arrival),
-            // What an earlier run had left did not fit what came now; it is gone.
-            None => self.unpack_download(url, &file)?.ok_or_else(|| {
-                SourceError::Download(DownloadError::Changed {
-                    url: url.to_owned(),
-                })
-            }),
-        }
-    }
-
-    /// `None` when bytes of an earlier run spoiled it, which are then removed.
-    fn unpack_download(&self, url: &str, file: &Path) -> Result<Option<Arrival>, SourceError> {
-        let Sources {
-            reporter,
-            interrupt,
-            patience,
-            ..
-        } = self.sources;
-        let partial = file.with_added_extension("part");
-        let mut download = Download::start(url, &partial, *patience, reporter, interrupt)?;
-        let staging = self.store.staging()?;
-        let into = subfolder(&staging, UNPACKED)?;
-        let result = unpack::unpack(&mut download, &into, &unpack::KERNEL, reporter, interrupt);
-        let failure = download.failure();
-        let again = download.resumed();
-        match (result, failure) {
-            (_, Some(DownloadError::Changed { .. })) if again => {
-                download.discard()?;
-                Ok(None)
-            }
-            (_, Some(error)) => Err(error.into()),
-            (Ok(unpacked), None) => {
-                let tarball = Some(download.finish(file)?);
-                let top = top_of(&into)?;
-                Ok(Some(Arrival {
-                    staging,
-                    top,
-                    commit: unpacked.commit,
-                    announced: None,
-                    tarball,
-                }))
-            }
-            (Err(UnpackError::Interrupted), None) => Err(SourceError::Interrupted),
-            (Err(source), None) => {
-                let ours = matches!(source, UnpackError::Plant(super::PlantError::File(_)));
-                let damaged = matches!(source, UnpackError::Damaged(_) | UnpackError::Format(_));
-                if !ours {
-                    download.discard()?;
-                }
-                if damaged && again {
-                    return Ok(None);
-                }
-                Err(SourceError::Archive {
-                    archive: url.to_owned(),
-                    remote: true,
-                    source,
-                })
-            }
-        }
-    }
-
-    fn unpack_file(&self, path: &Path, name: &str, remote: bool) -> Result<Arrival, SourceError> {
-        let Sources {
-            reporter,
-            interrupt,
-            ..
-        } = self.sources;
-        let error = |source| FileError::new("read", path, source);
-        let file = File::open(path).map_err(error)?;
-        let size = file.metadata().map_err(error)?.len();
-        let task = reporter.task("unpacking", Unit::Bytes, Some(size));
-        let mut stream = Hashed {
-            file,
-            hasher: Hasher::default(),
-            task,
-        };
-        let staging = self.store.staging()?;
-        let into = subfolder(&staging, UNPACKED)?;
-        let result = unpack::unpack(&mut stream, &into, &unpack::KERNEL, reporter, interrupt);
-        let unpacked = result.map_err(|source| match source {
-            UnpackError::Interrupted => SourceError::Interrupted,
-            source => SourceError::Archive {
-                archive: name.to_owned(),
-                remote,
-                source,
-            },
-        })?;
-        let top = top_of(&into)?;
-        let tarball = Some(stream.hasher.finish());
-        Ok(Arrival {
-            staging,
-            top,
-            commit: unpacked.commit,
-            announced: None,
-            tarball,
-        })
     }
 
     // Folders.
@@ -437,7 +285,7 @@ impl<'a> Fetching<'a> {
             return Ok(self.tree(&record, &claim, None));
         }
         let staging = self.store.staging()?;
-        let top = subfolder(&staging, TREE)?;
+        let top = transport::subfolder(&staging, TREE)?;
         import::copy(path, &top, reporter, interrupt)?;
         if Stamp::of_dir(path)?.digest != stamp.digest {
             return Err(SourceError::Unsteady(path.to_owned()));
@@ -624,27 +472,6 @@ fn same<T: PartialEq + ToString>(
     }
 }
 
-fn subfolder(staging: &Staging, name: &str) -> Result<PathBuf, FileError> {
-    let folder = staging.path().join(name);
-    files::create_dir(&folder)?;
-    Ok(folder)
-}
-
-/// The kernel's own folder in what was unpacked: tarballs have one folder around it, or none.
-fn top_of(unpacked: &Path) -> Result<PathBuf, FileError> {
-    let error = |source| FileError::new("list", unpacked, source);
-    let entries: Vec<fs::DirEntry> = fs::read_dir(unpacked)
-        .and_then(Iterator::collect)
-        .map_err(error)?;
-    let top = match entries.as_slice() {
-        [only] if only.file_type().map_err(error)?.is_dir() => only.path(),
-        _ => unpacked.to_owned(),
-    };
-    // A packed clone: the release string would get a `+` from it.
-    files::remove_dir(&top.join(".git"))?;
-    Ok(top)
-}
-
 /// The user knows the tarball, not our staging folder.
 fn named_after(error: SourceError, upstream: &str) -> SourceError {
     match error {
@@ -653,25 +480,5 @@ fn named_after(error: SourceError, upstream: &str) -> SourceError {
             missing,
         },
         other => other,
-    }
-}
-
-fn remove(path: &Path) -> Result<(), FileError> {
-    fs::remove_file(path).map_err(|source| FileError::new("remove", path, source))
-}
-
-/// A file that is digested and counted as it is read.
-struct Hashed {
-    file: File,
-    hasher: Hasher,
-    task: crate::report::Task,
-}
-
-impl std::io::Read for Hashed {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        self.task.advance(n as u64);
-        Ok(n)
     }
 }

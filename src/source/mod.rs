@@ -9,6 +9,7 @@ mod fetch;
 mod import;
 mod plant;
 mod store;
+mod transport;
 mod unpack;
 mod upstream;
 mod version;
