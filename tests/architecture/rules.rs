@@ -26,6 +26,9 @@ const LAYERS: &[&[&str]] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
+    // Files that a child must not inherit.
+    ("close_fds", &["smoke/suite"]),
+    ("diffy", &["source/patches"]),
     ("duct", &["exec/duct"]),
     // Kernel tarballs; the initramfs, and the guest's /proc/config.gz.
     ("flate2", &["source/unpack", "boot"]),
@@ -44,6 +47,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha1", &["source/tree"]),
     ("sha2", &["digest"]),
     ("signal_hook", &["process"]),
+    // "Did you mean": the nearest known name.
+    ("strsim", &["kconfig", "settings", "cli"]),
     // Kernel tarballs; what mke2fs fills a disk from; the guest's tools out of the builder image.
     ("tar", &["source/unpack", "artefact/modules_tree", "boot"]),
     ("toml", &["source/lock", "kconfig", "settings"]),
