@@ -21,7 +21,11 @@ const WORD: u8 = 0x21;
 const STATUS: i32 = (WORD as i32) << 1 | 1;
 
 /// The accelerator to use, and why it is not KVM where KVM was wanted. `scratch` is a folder for a small file.
-pub fn choose(options: &BootOptions, runner: &dyn Runner, scratch: &Path) -> Result<(Accel, Option<String>), BootError> {
+pub fn choose(
+    options: &BootOptions,
+    runner: &dyn Runner,
+    scratch: &Path,
+) -> Result<(Accel, Option<String>), BootError> {
     if options.accel == AccelChoice::Tcg {
         return Ok((Accel::Tcg, None));
     }
@@ -33,8 +37,15 @@ pub fn choose(options: &BootOptions, runner: &dyn Runner, scratch: &Path) -> Res
 }
 
 /// Whether KVM works, or why not.
-fn prove_kvm(options: &BootOptions, runner: &dyn Runner, scratch: &Path) -> Result<Result<(), String>, BootError> {
-    let device = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+fn prove_kvm(
+    options: &BootOptions,
+    runner: &dyn Runner,
+    scratch: &Path,
+) -> Result<Result<(), String>, BootError> {
+    let device = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
     if let Err(e) = device {
         return Ok(Err(format!("/dev/kvm: {e}")));
     }
@@ -45,12 +56,21 @@ fn prove_kvm(options: &BootOptions, runner: &dyn Runner, scratch: &Path) -> Resu
     match answer {
         Ok(output) if output.status == Some(STATUS) => Ok(Ok(())),
         Ok(output) => {
-            let words = output.stderr.lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
-            Ok(Err(format!("a tiny guest ended with {}{words}", output.ending())))
+            let words = output
+                .stderr
+                .lines()
+                .last()
+                .map(|line| format!(" ({line})"))
+                .unwrap_or_default();
+            Ok(Err(format!(
+                "a tiny guest ended with {}{words}",
+                output.ending()
+            )))
         }
-        Err(ExecError::TimedOut { limit, .. }) => {
-            Ok(Err(format!("a tiny guest hung: not through the firmware after {} s", limit.as_secs())))
-        }
+        Err(ExecError::TimedOut { limit, .. }) => Ok(Err(format!(
+            "a tiny guest hung: not through the firmware after {} s",
+            limit.as_secs()
+        ))),
         Err(ExecError::NotFound { program }) => Err(BootError::NoQemu(program)),
         Err(e) => Err(e.into()),
     }
@@ -58,9 +78,27 @@ fn prove_kvm(options: &BootOptions, runner: &dyn Runner, scratch: &Path) -> Resu
 
 fn proof(options: &BootOptions, scratch: &Path) -> Cmd {
     Cmd::new(&options.qemu)
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-m", "16M"])
-        .args(["-accel", "kvm", "-cpu", "host", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
-        .args(["-drive", &format!("if=floppy,format=raw,readonly=on,file={IMAGE}")])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-m",
+            "16M",
+        ])
+        .args([
+            "-accel",
+            "kvm",
+            "-cpu",
+            "host",
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=0x01",
+        ])
+        .args([
+            "-drive",
+            &format!("if=floppy,format=raw,readonly=on,file={IMAGE}"),
+        ])
         .dir(scratch)
         .stdin(Stdin::Null)
         .total(DEADLINE)
@@ -76,19 +114,28 @@ fn boot_sector() -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::exec::{Output, Script};
 
     fn chosen(accel: AccelChoice, script: &Script) -> Result<(Accel, Option<String>), BootError> {
         let folder = tempfile::tempdir().unwrap();
-        choose(&BootOptions { accel, ..BootOptions::default() }, script, folder.path())
+        choose(
+            &BootOptions {
+                accel,
+                ..BootOptions::default()
+            },
+            script,
+            folder.path(),
+        )
     }
 
     #[test]
     fn tcg_needs_no_proof() {
-        assert_eq!(chosen(AccelChoice::Tcg, &Script::default()).unwrap(), (Accel::Tcg, None));
+        assert_eq!(
+            chosen(AccelChoice::Tcg, &Script::default()).unwrap(),
+            (Accel::Tcg, None)
+        );
     }
 
     #[test]
@@ -96,13 +143,31 @@ mod tests {
         if !Path::new("/dev/kvm").exists() {
             return;
         }
-        let ends = |status| Script::default().expect("-accel kvm", Output { status: Some(status), ..Output::default() });
-        assert_eq!(chosen(AccelChoice::Auto, &ends(STATUS)).unwrap(), (Accel::Kvm, None));
+        let ends = |status| {
+            Script::default().expect(
+                "-accel kvm",
+                Output {
+                    status: Some(status),
+                    ..Output::default()
+                },
+            )
+        };
+        assert_eq!(
+            chosen(AccelChoice::Auto, &ends(STATUS)).unwrap(),
+            (Accel::Kvm, None)
+        );
         let (accel, reason) = chosen(AccelChoice::Auto, &ends(1)).unwrap();
-        assert_eq!((accel, reason.unwrap().as_str()), (Accel::Tcg, "a tiny guest ended with exit status 1"));
+        assert_eq!(
+            (accel, reason.unwrap().as_str()),
+            (Accel::Tcg, "a tiny guest ended with exit status 1")
+        );
 
-        let hangs = || ExecError::TimedOut { command: "qemu".into(), limit: DEADLINE };
-        let (accel, reason) = chosen(AccelChoice::Auto, &Script::default().fails("kvm", hangs())).unwrap();
+        let hangs = || ExecError::TimedOut {
+            command: "qemu".into(),
+            limit: DEADLINE,
+        };
+        let (accel, reason) =
+            chosen(AccelChoice::Auto, &Script::default().fails("kvm", hangs())).unwrap();
         assert_eq!(accel, Accel::Tcg);
         assert!(reason.unwrap().contains("hung"));
         let error = chosen(AccelChoice::Kvm, &Script::default().fails("kvm", hangs())).unwrap_err();
@@ -114,7 +179,15 @@ mod tests {
         if !Path::new("/dev/kvm").exists() {
             return;
         }
-        let script = Script::default().fails("kvm", ExecError::NotFound { program: "qemu-system-x86_64".into() });
-        assert!(matches!(chosen(AccelChoice::Auto, &script), Err(BootError::NoQemu(_))));
+        let script = Script::default().fails(
+            "kvm",
+            ExecError::NotFound {
+                program: "qemu-system-x86_64".into(),
+            },
+        );
+        assert!(matches!(
+            chosen(AccelChoice::Auto, &script),
+            Err(BootError::NoQemu(_))
+        ));
     }
 }

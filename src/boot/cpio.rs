@@ -50,12 +50,18 @@ pub enum Node {
 impl Node {
     /// A program.
     pub fn program(content: impl Into<Arc<[u8]>>) -> Self {
-        Self::File { mode: 0o755, content: content.into() }
+        Self::File {
+            mode: 0o755,
+            content: content.into(),
+        }
     }
 
     /// A file that is only read.
     pub fn data(content: impl Into<Arc<[u8]>>) -> Self {
-        Self::File { mode: 0o644, content: content.into() }
+        Self::File {
+            mode: 0o644,
+            content: content.into(),
+        }
     }
 
     fn mode(&self) -> u32 {
@@ -88,7 +94,9 @@ impl Archive {
     pub fn put(&mut self, path: &str, node: Node) {
         let path = path.trim_matches('/');
         for (at, _) in path.match_indices('/') {
-            self.nodes.entry(path[..at].to_owned()).or_insert(Node::Folder { mode: 0o755 });
+            self.nodes
+                .entry(path[..at].to_owned())
+                .or_insert(Node::Folder { mode: 0o755 });
         }
         self.nodes.insert(path.to_owned(), node);
     }
@@ -102,7 +110,8 @@ impl Archive {
     /// What is at the first path whose last part is `name` and that `suits`.
     #[must_use]
     pub fn find(&self, name: &str, suits: impl Fn(&Node) -> bool) -> Option<&Node> {
-        let is_it = |(path, node): &(&String, &Node)| path.rsplit('/').next() == Some(name) && suits(node);
+        let is_it =
+            |(path, node): &(&String, &Node)| path.rsplit('/').next() == Some(name) && suits(node);
         self.nodes.iter().find(is_it).map(|(_, node)| node)
     }
 
@@ -112,7 +121,16 @@ impl Archive {
         for (inode, (path, node)) in (1..).zip(&self.nodes) {
             entry(&mut out, inode, path, node)?;
         }
-        entry(&mut out, 0, TRAILER, &Node::Device { mode: 0, major: 0, minor: 0 })?;
+        entry(
+            &mut out,
+            0,
+            TRAILER,
+            &Node::Device {
+                mode: 0,
+                major: 0,
+                minor: 0,
+            },
+        )?;
         out.pad(512)?;
         out.out.flush()?;
         Ok(out.written)
@@ -124,14 +142,20 @@ fn entry<W: Write>(out: &mut Counted<W>, inode: u32, path: &str, node: &Node) ->
     let size = u32::try_from(node.bytes().len()).map_err(too_large)?;
     let name = u32::try_from(path.len() + 1).map_err(too_large)?;
     let mode = if path == TRAILER { 0 } else { node.mode() };
-    let links = if matches!(node, Node::Folder { .. }) { 2 } else { 1 };
+    let links = if matches!(node, Node::Folder { .. }) {
+        2
+    } else {
+        1
+    };
     let (major, minor) = match node {
         Node::Device { major, minor, .. } => (*major, *minor),
         _ => (0, 0),
     };
     // inode, mode, uid, gid, nlink, mtime, size, dev major and minor, rdev major and minor, name, check
     out.write_all(b"070701")?;
-    for field in [inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name, 0] {
+    for field in [
+        inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name, 0,
+    ] {
         write!(out, "{field:08x}")?;
     }
     out.write_all(path.as_bytes())?;
@@ -168,7 +192,6 @@ impl<W: Write> Write for Counted<W> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -182,8 +205,20 @@ mod tests {
     fn sample() -> Archive {
         let mut archive = Archive::default();
         archive.put("init", Node::program(*b"\x7fELF"));
-        archive.put("dev/console", Node::Device { mode: 0o600, major: 5, minor: 1 });
-        archive.put("lib64", Node::Link { target: "usr/lib64".into() });
+        archive.put(
+            "dev/console",
+            Node::Device {
+                mode: 0o600,
+                major: 5,
+                minor: 1,
+            },
+        );
+        archive.put(
+            "lib64",
+            Node::Link {
+                target: "usr/lib64".into(),
+            },
+        );
         archive
     }
 
@@ -203,12 +238,31 @@ mod tests {
     #[test]
     fn order_of_putting_does_not_matter() {
         let mut other = Archive::default();
-        other.put("/lib64", Node::Link { target: "usr/lib64".into() });
-        other.put("/dev/console", Node::Device { mode: 0o600, major: 5, minor: 1 });
+        other.put(
+            "/lib64",
+            Node::Link {
+                target: "usr/lib64".into(),
+            },
+        );
+        other.put(
+            "/dev/console",
+            Node::Device {
+                mode: 0o600,
+                major: 5,
+                minor: 1,
+            },
+        );
         other.put("/init", Node::program(*b"\x7fELF"));
         assert_eq!(written(&sample()), written(&other));
         let found = other.find("console", |_| true).unwrap();
-        assert!(matches!(found, Node::Device { major: 5, minor: 1, .. }));
+        assert!(matches!(
+            found,
+            Node::Device {
+                major: 5,
+                minor: 1,
+                ..
+            }
+        ));
     }
 
     /// What `cpio -t` would list: an independent, small reader.

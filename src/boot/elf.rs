@@ -26,12 +26,18 @@ pub fn needs(program: &[u8]) -> object::Result<Needs> {
     let endian = header.endian()?;
     let mut needs = Needs::default();
     for segment in header.program_headers(endian, program)? {
-        needs.loader = segment.interpreter(endian, program)?.map(text).or(needs.loader);
+        needs.loader = segment
+            .interpreter(endian, program)?
+            .map(text)
+            .or(needs.loader);
     }
     let sections = header.sections(endian, program)?;
     if let Some((entries, link)) = sections.dynamic(endian, program)? {
         let strings = sections.strings(endian, program, link)?;
-        for entry in entries.iter().filter(|entry| entry.tag(endian) == elf::DT_NEEDED) {
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.tag(endian) == elf::DT_NEEDED)
+        {
             needs.libraries.push(text(entry.string(endian, strings)?));
         }
     }
@@ -40,7 +46,9 @@ pub fn needs(program: &[u8]) -> object::Result<Needs> {
         while let Some((library, mut versions)) = wanted.next()? {
             let library = text(library.file(endian, strings)?);
             while let Some(version) = versions.next()? {
-                needs.versions.push((library.clone(), text(version.name(endian, strings)?)));
+                needs
+                    .versions
+                    .push((library.clone(), text(version.name(endian, strings)?)));
             }
         }
     }
@@ -69,11 +77,17 @@ pub fn offers(library: &[u8]) -> object::Result<Vec<String>> {
 pub fn slim(program: &[u8]) -> object::Result<Vec<u8>> {
     let header = Header::parse(program)?;
     let endian = header.endian()?;
-    let ends = header.program_headers(endian, program)?.iter().map(|segment| {
-        let (offset, size) = segment.file_range(endian);
-        offset.saturating_add(size)
-    });
-    let end = ends.max().and_then(|end| usize::try_from(end).ok()).unwrap_or(program.len());
+    let ends = header
+        .program_headers(endian, program)?
+        .iter()
+        .map(|segment| {
+            let (offset, size) = segment.file_range(endian);
+            offset.saturating_add(size)
+        });
+    let end = ends
+        .max()
+        .and_then(|end| usize::try_from(end).ok())
+        .unwrap_or(program.len());
     let mut slim = program[..end.min(program.len())].to_vec();
     // A table of sections that is not there must not be announced.
     let mut header = *header;
@@ -85,13 +99,13 @@ pub fn slim(program: &[u8]) -> object::Result<Vec<u8>> {
     Ok(slim)
 }
 
-
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+    String::from_utf8_lossy(bytes)
+        .trim_end_matches('\0')
+        .to_owned()
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -103,8 +117,17 @@ mod tests {
     fn this_program_needs_a_libc() {
         let needs = needs(&this_program()).unwrap();
         assert!(needs.loader.unwrap().contains("ld-linux"));
-        assert!(needs.libraries.iter().any(|library| library == "libc.so.6"), "{:?}", needs.libraries);
-        assert!(needs.versions.iter().any(|(_, version)| version.starts_with("GLIBC_2.")));
+        assert!(
+            needs.libraries.iter().any(|library| library == "libc.so.6"),
+            "{:?}",
+            needs.libraries
+        );
+        assert!(
+            needs
+                .versions
+                .iter()
+                .any(|(_, version)| version.starts_with("GLIBC_2."))
+        );
     }
 
     #[test]
@@ -117,7 +140,10 @@ mod tests {
         let path = folder.path().join("slim");
         std::fs::write(&path, &slim).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let output = std::process::Command::new(&path).arg("--list").output().unwrap();
+        let output = std::process::Command::new(&path)
+            .arg("--list")
+            .output()
+            .unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("a_slim_program_still_runs"));
     }
 

@@ -79,10 +79,18 @@ impl BootError {
         let hint = match self {
             Self::NoQemu(_) => "install qemu-system-x86 (Debian, Ubuntu) or qemu-kvm (Fedora)",
             Self::NoKvm(_) => "leave the accelerator on auto: QEMU's own emulation needs no KVM",
-            Self::Qemu(_) => "see console.log in the boot folder; less memory for the guest may help",
-            Self::Tools { .. } => "make the builder image again, or choose another engine with --engine",
-            Self::ToolMissing { .. } => "make the builder image again from the recipe in ci/builder",
-            Self::Program { .. } => "build wslk on the oldest system that it has to run on; its libc must not be newer than the builder image's",
+            Self::Qemu(_) => {
+                "see console.log in the boot folder; less memory for the guest may help"
+            }
+            Self::Tools { .. } => {
+                "make the builder image again, or choose another engine with --engine"
+            }
+            Self::ToolMissing { .. } => {
+                "make the builder image again from the recipe in ci/builder"
+            }
+            Self::Program { .. } => {
+                "build wslk on the oldest system that it has to run on; its libc must not be newer than the builder image's"
+            }
             Self::NotAKernel { .. } => "give the bzImage from arch/x86/boot, not vmlinux",
             Self::Untested(_) => "see agent.jsonl and console.log in the boot folder",
             Self::File(error) => return error.hint().map(str::to_owned),

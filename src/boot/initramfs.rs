@@ -17,11 +17,18 @@ use crate::files::FileError;
 pub const ORDERS: &str = "/wslk/orders.json";
 
 /// Writes the initramfs to `out`; returns its size in bytes.
-pub fn write(program: &Path, tools: &GuestTools, orders: &Orders, out: &Path) -> Result<u64, BootError> {
+pub fn write(
+    program: &Path,
+    tools: &GuestTools,
+    orders: &Orders,
+    out: &Path,
+) -> Result<u64, BootError> {
     let archive = contents(program, tools, orders)?;
     let error = |source| FileError::new("write", out, source);
     let file = File::create(out).map_err(error)?;
-    Ok(archive.write(BufWriter::with_capacity(1 << 20, file)).map_err(error)?)
+    Ok(archive
+        .write(BufWriter::with_capacity(1 << 20, file))
+        .map_err(error)?)
 }
 
 fn contents(program: &Path, tools: &GuestTools, orders: &Orders) -> Result<Archive, BootError> {
@@ -32,14 +39,35 @@ fn contents(program: &Path, tools: &GuestTools, orders: &Orders) -> Result<Archi
     archive.put("init", Node::program(slim));
     archive.put(ORDERS, Node::data(orders.to_json()));
     // The kernel opens it for /init before anybody could mount devtmpfs.
-    archive.put("dev/console", Node::Device { mode: 0o600, major: 5, minor: 1 });
-    for folder in ["proc", "sys", "run", "tmp", "root", "modules", "lib/modules"] {
+    archive.put(
+        "dev/console",
+        Node::Device {
+            mode: 0o600,
+            major: 5,
+            minor: 1,
+        },
+    );
+    for folder in [
+        "proc",
+        "sys",
+        "run",
+        "tmp",
+        "root",
+        "modules",
+        "lib/modules",
+    ] {
         put_folder(&mut archive, folder);
     }
     // What CRIU and iptables expect of any system.
-    archive.put("etc/passwd", Node::data(*b"root:x:0:0:root:/root:/bin/sh\n"));
+    archive.put(
+        "etc/passwd",
+        Node::data(*b"root:x:0:0:root:/root:/bin/sh\n"),
+    );
     archive.put("etc/group", Node::data(*b"root:x:0:\n"));
-    archive.put("etc/hosts", Node::data(*b"127.0.0.1 localhost\n::1 localhost\n"));
+    archive.put(
+        "etc/hosts",
+        Node::data(*b"127.0.0.1 localhost\n::1 localhost\n"),
+    );
     Ok(archive)
 }
 
@@ -57,17 +85,36 @@ fn put_folder(archive: &mut Archive, folder: &str) {
 
 /// Checks that the tools hold every library of the program, and no older than it wants. Without the check
 /// the guest's loader would fail, and the kernel would be blamed for a panic.
-fn satisfied(program: &Path, bytes: &[u8], tools: &GuestTools, archive: &Archive) -> Result<(), BootError> {
-    let needs = elf::needs(bytes).map_err(|e| unfit(program, &format!("it is no ELF program ({e})")))?;
+fn satisfied(
+    program: &Path,
+    bytes: &[u8],
+    tools: &GuestTools,
+    archive: &Archive,
+) -> Result<(), BootError> {
+    let needs =
+        elf::needs(bytes).map_err(|e| unfit(program, &format!("it is no ELF program ({e})")))?;
     let file = |name: &str| followed(archive, name).ok_or_else(|| missing(tools, name));
-    for name in needs.loader.iter().filter_map(|path| path.rsplit('/').next()) {
+    for name in needs
+        .loader
+        .iter()
+        .filter_map(|path| path.rsplit('/').next())
+    {
         file(name)?;
     }
     for name in &needs.libraries {
         let offers = elf::offers(file(name)?).map_err(|e| unfit(program, &e.to_string()))?;
         let wanted = needs.versions.iter().filter(|(library, _)| library == name);
-        if let Some((_, version)) = wanted.clone().find(|(_, version)| !offers.contains(version)) {
-            return Err(unfit(program, &format!("it wants {version} of {name}, which {} does not have", tools.origin)));
+        if let Some((_, version)) = wanted
+            .clone()
+            .find(|(_, version)| !offers.contains(version))
+        {
+            return Err(unfit(
+                program,
+                &format!(
+                    "it wants {version} of {name}, which {} does not have",
+                    tools.origin
+                ),
+            ));
         }
     }
     Ok(())
@@ -78,7 +125,10 @@ fn followed<'a>(archive: &'a Archive, name: &str) -> Option<&'a [u8]> {
     let mut name = name.to_owned();
     for _ in 0..8 {
         let is_file = |node: &Node| matches!(node, Node::File { .. });
-        match archive.find(&name, is_file).or_else(|| archive.find(&name, |_| true))? {
+        match archive
+            .find(&name, is_file)
+            .or_else(|| archive.find(&name, |_| true))?
+        {
             Node::File { content, .. } => return Some(content),
             Node::Link { target } => name = target.rsplit('/').next()?.to_owned(),
             Node::Folder { .. } | Node::Device { .. } => return None,
@@ -88,9 +138,15 @@ fn followed<'a>(archive: &'a Archive, name: &str) -> Option<&'a [u8]> {
 }
 
 fn unfit(program: &Path, reason: &str) -> BootError {
-    BootError::Program { program: program.to_owned(), reason: reason.to_owned() }
+    BootError::Program {
+        program: program.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn missing(tools: &GuestTools, what: &str) -> BootError {
-    BootError::ToolMissing { origin: tools.origin.clone(), what: what.to_owned() }
+    BootError::ToolMissing {
+        origin: tools.origin.clone(),
+        what: what.to_owned(),
+    }
 }

@@ -76,7 +76,11 @@ impl Plan {
             .total(options.deadline)
             .silence(options.silence)
             .dies_with_us();
-        Self { cmd, cmdline, accel }
+        Self {
+            cmd,
+            cmdline,
+            accel,
+        }
     }
 }
 
@@ -100,14 +104,29 @@ fn machine(options: &BootOptions, accel: Accel) -> Vec<String> {
         // runs touch more code than fits, and what is thrown out is translated again.
         Accel::Tcg => ("tcg,thread=multi,tb-size=256", "max"),
     };
-    let words = ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35"];
+    let words = [
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+    ];
     let sized = [
         ["-accel".to_owned(), accel.to_owned()],
         ["-cpu".to_owned(), cpu.to_owned()],
-        ["-smp".to_owned(), format!("{0},sockets={0},cores=1,threads=1", options.cpus)],
+        [
+            "-smp".to_owned(),
+            format!("{0},sockets={0},cores=1,threads=1", options.cpus),
+        ],
         ["-m".to_owned(), format!("{}M", options.memory_mib)],
     ];
-    words.into_iter().map(str::to_owned).chain(sized.into_iter().flatten()).collect()
+    words
+        .into_iter()
+        .map(str::to_owned)
+        .chain(sized.into_iter().flatten())
+        .collect()
 }
 
 /// ttyS0 is the console, kept in a file and passed on; ttyS1 is the agent's.
@@ -132,7 +151,9 @@ fn disk(disk: &Disk) -> Vec<OsString> {
         DiskFormat::Vhd => "vpc,force_size_calc=current_size",
         DiskFormat::Vhdx => "vhdx",
     };
-    let mut drive = OsString::from(format!("if=none,id=modules,readonly=on,format={format},file="));
+    let mut drive = OsString::from(format!(
+        "if=none,id=modules,readonly=on,format={format},file="
+    ));
     drive.push(doubled_commas(&disk.path));
     vec![
         "-device".into(),
@@ -148,7 +169,9 @@ fn disk(disk: &Disk) -> Vec<OsString> {
 fn doubled_commas(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     let bytes = path.as_os_str().as_bytes();
-    let doubled = bytes.iter().flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
+    let doubled = bytes
+        .iter()
+        .flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
     OsString::from_vec(doubled.collect())
 }
 
@@ -182,13 +205,25 @@ mod tests {
     use super::*;
 
     fn files(modules: Option<Disk>) -> Files {
-        Files { kernel: "/b/bzImage".into(), initramfs: "/t/initramfs".into(), modules, out: "/b/boot".into() }
+        Files {
+            kernel: "/b/bzImage".into(),
+            initramfs: "/t/initramfs".into(),
+            modules,
+            out: "/b/boot".into(),
+        }
     }
 
     #[test]
     fn a_whole_command_line() {
-        let disk = Disk { path: "/b/a,b/modules.vhd".into(), format: DiskFormat::Vhd };
-        let options = BootOptions { memory_mib: 768, cpus: 4, ..BootOptions::default() };
+        let disk = Disk {
+            path: "/b/a,b/modules.vhd".into(),
+            format: DiskFormat::Vhd,
+        };
+        let options = BootOptions {
+            memory_mib: 768,
+            cpus: 4,
+            ..BootOptions::default()
+        };
         let plan = Plan::new(&options, &files(Some(disk)), Accel::Tcg);
         let expected = "qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -machine q35 \
             -accel tcg,thread=multi,tb-size=256 -cpu max -smp 4,sockets=4,cores=1,threads=1 -m 768M -kernel /b/bzImage -initrd /t/initramfs \
@@ -218,7 +253,10 @@ mod tests {
         assert_eq!(no_bzimage(&kernel), Some("it has no boot header"));
         kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         kernel[0x202..0x206].copy_from_slice(b"HdrS");
-        assert_eq!(no_bzimage(&kernel), Some("it is a zImage, which is loaded low"));
+        assert_eq!(
+            no_bzimage(&kernel),
+            Some("it is a zImage, which is loaded low")
+        );
         kernel[0x211] = 1;
         assert_eq!(no_bzimage(&kernel), None);
         assert_eq!(no_bzimage(b"\x7fELF"), Some("it is an ELF file (vmlinux?)"));

@@ -8,7 +8,10 @@ use std::time::Instant;
 use super::agent::{self, Event, Orders, Said};
 use super::judge::{Ending, Judgement, judge};
 use super::plan::{self, Disk, Files, Plan};
-use super::{Accel, AccelChoice, BootError, BootOptions, BootReport, GuestTools, Phase, SCHEMA, Subject, Verdict};
+use super::{
+    Accel, AccelChoice, BootError, BootOptions, BootReport, GuestTools, Phase, SCHEMA, Subject,
+    Verdict,
+};
 use super::{accel, console, initramfs};
 use crate::digest::Sha256;
 use crate::exec::{ExecError, Output, Runner};
@@ -38,7 +41,11 @@ pub struct Stand<'a> {
 /// Boots `subject` and says whether it passed. A kernel that failed is in the report; an error means that the test
 /// could not be made. Where the kernel came up and only part of the test could be made, the report is on disk all
 /// the same.
-pub fn test(subject: &Subject, options: &BootOptions, stand: &Stand<'_>) -> Result<BootReport, BootError> {
+pub fn test(
+    subject: &Subject,
+    options: &BootOptions,
+    stand: &Stand<'_>,
+) -> Result<BootReport, BootError> {
     check_kernel(&subject.kernel)?;
     files::create_dir(&stand.out)?;
     let scratch = tempfile::Builder::new()
@@ -48,11 +55,19 @@ pub fn test(subject: &Subject, options: &BootOptions, stand: &Stand<'_>) -> Resu
     let files = prepare(subject, options, stand, scratch.path())?;
     let (accel, reason) = accel::choose(options, stand.runner, scratch.path())?;
     if let Some(reason) = reason {
-        stand.reporter.note(format!("emulated, since KVM does not work here: {reason}"));
+        stand
+            .reporter
+            .note(format!("emulated, since KVM does not work here: {reason}"));
     }
     let mut run = boot(options, &files, accel, stand)?;
-    if options.accel == AccelChoice::Auto && accel == Accel::Kvm && !run.spoke() && run.ending != Ending::Exited {
-        stand.reporter.warn("the kernel did not come up under KVM; trying once more with emulation");
+    if options.accel == AccelChoice::Auto
+        && accel == Accel::Kvm
+        && !run.spoke()
+        && run.ending != Ending::Exited
+    {
+        stand
+            .reporter
+            .warn("the kernel did not come up under KVM; trying once more with emulation");
         run = boot(options, &files, Accel::Tcg, stand)?;
     }
     let report = run.report(subject)?;
@@ -82,11 +97,20 @@ pub fn plan(subject: &Subject, options: &BootOptions, out: &Path) -> Result<Plan
         modules: subject.modules.as_deref().map(disk).transpose()?,
         out: out.to_owned(),
     };
-    let accel = if options.accel == AccelChoice::Kvm { Accel::Kvm } else { Accel::Tcg };
+    let accel = if options.accel == AccelChoice::Kvm {
+        Accel::Kvm
+    } else {
+        Accel::Tcg
+    };
     Ok(Plan::new(options, &files, accel))
 }
 
-fn prepare(subject: &Subject, options: &BootOptions, stand: &Stand<'_>, scratch: &Path) -> Result<Files, BootError> {
+fn prepare(
+    subject: &Subject,
+    options: &BootOptions,
+    stand: &Stand<'_>,
+    scratch: &Path,
+) -> Result<Files, BootError> {
     let config = files::read(&subject.config)?;
     let carried = config.lines().any(|line| line == "CONFIG_IKCONFIG_PROC=y");
     let orders = Orders {
@@ -100,12 +124,19 @@ fn prepare(subject: &Subject, options: &BootOptions, stand: &Stand<'_>, scratch:
     };
     let path = scratch.join("initramfs");
     let size = initramfs::write(&stand.program, stand.tools, &orders, &path)?;
-    stand.reporter.detail(format!("initramfs of {} KiB", size / 1024));
-    let absolute = |path: &Path| fs::canonicalize(path).map_err(|source| FileError::new("find", path, source));
+    stand
+        .reporter
+        .detail(format!("initramfs of {} KiB", size / 1024));
+    let absolute =
+        |path: &Path| fs::canonicalize(path).map_err(|source| FileError::new("find", path, source));
     Ok(Files {
         kernel: absolute(&subject.kernel)?,
         initramfs: absolute(&path)?,
-        modules: subject.modules.as_deref().map(|path| disk(&absolute(path)?)).transpose()?,
+        modules: subject
+            .modules
+            .as_deref()
+            .map(|path| disk(&absolute(path)?))
+            .transpose()?,
         out: absolute(&stand.out)?,
     })
 }
@@ -114,15 +145,23 @@ fn check_kernel(kernel: &Path) -> Result<(), BootError> {
     let head = part(kernel, SeekFrom::Start(0), 1024)?;
     match plan::no_bzimage(&head) {
         None => Ok(()),
-        Some(reason) => Err(BootError::NotAKernel { path: kernel.to_owned(), reason }),
+        Some(reason) => Err(BootError::NotAKernel {
+            path: kernel.to_owned(),
+            reason,
+        }),
     }
 }
 
 fn disk(path: &Path) -> Result<Disk, BootError> {
-    let size = fs::metadata(path).map_err(|source| FileError::new("read", path, source))?.len();
+    let size = fs::metadata(path)
+        .map_err(|source| FileError::new("read", path, source))?
+        .len();
     let head = part(path, SeekFrom::Start(0), 512)?;
     let tail = part(path, SeekFrom::Start(size.saturating_sub(512)), 512)?;
-    Ok(Disk { path: path.to_owned(), format: plan::disk_format(&head, &tail) })
+    Ok(Disk {
+        path: path.to_owned(),
+        format: plan::disk_format(&head, &tail),
+    })
 }
 
 fn part(path: &Path, from: SeekFrom, size: u64) -> Result<Vec<u8>, FileError> {
@@ -146,7 +185,12 @@ struct Run {
     userspace_seconds: Option<f64>,
 }
 
-fn boot(options: &BootOptions, files: &Files, accel: Accel, stand: &Stand<'_>) -> Result<Run, BootError> {
+fn boot(
+    options: &BootOptions,
+    files: &Files,
+    accel: Accel,
+    stand: &Stand<'_>,
+) -> Result<Run, BootError> {
     let plan = Plan::new(options, files, accel);
     for name in [plan::CONSOLE, plan::AGENT] {
         // QEMU replaces them, too, but an older file must not speak for a QEMU that never started.
@@ -154,19 +198,31 @@ fn boot(options: &BootOptions, files: &Files, accel: Accel, stand: &Stand<'_>) -
     }
     stand.reporter.detail(plan.cmd.to_string());
     let mut live = Live::new(stand.reporter);
-    let answer = stand.runner.run_with(&plan.cmd, &mut |line| live.line(line));
+    let answer = stand
+        .runner
+        .run_with(&plan.cmd, &mut |line| live.line(line));
     let seconds = live.started.elapsed().as_secs_f64();
     let userspace_seconds = live.userspace;
     drop(live);
     let ending = ending(answer)?;
-    let read = |name| fs::read(files.out.join(name)).map_err(|source| FileError::new("read", &files.out.join(name), source));
+    let read = |name| {
+        fs::read(files.out.join(name))
+            .map_err(|source| FileError::new("read", &files.out.join(name), source))
+    };
     let console_text = String::from_utf8_lossy(&read(plan::CONSOLE)?).into_owned();
     let mut said = agent::parse(&String::from_utf8_lossy(&read(plan::AGENT)?));
     if said.is_empty() {
         // A kernel without a second serial port: the agent spoke on the console.
         said = agent::parse(&console_text);
     }
-    Ok(Run { accel, ending, console: console::read(&console_text), said, seconds, userspace_seconds })
+    Ok(Run {
+        accel,
+        ending,
+        console: console::read(&console_text),
+        said,
+        seconds,
+        userspace_seconds,
+    })
 }
 
 /// How QEMU ended; an end that is QEMU's own fault is an error.
@@ -176,7 +232,11 @@ fn ending(answer: Result<Output, ExecError>) -> Result<Ending, BootError> {
         Ok(output) => {
             let ours = |line: &&str| line.starts_with("qemu") || line.contains("qemu-system");
             let words: Vec<&str> = output.stderr.lines().filter(ours).collect();
-            let words = if words.is_empty() { String::new() } else { format!(": {}", words.join("; ")) };
+            let words = if words.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", words.join("; "))
+            };
             Err(BootError::Qemu(format!("{}{words}", output.ending())))
         }
         Err(ExecError::TimedOut { .. }) => Ok(Ending::OutOfTime),
@@ -197,11 +257,18 @@ struct Live<'a> {
 impl<'a> Live<'a> {
     fn new(reporter: &'a Reporter) -> Self {
         let task = reporter.task("booting and testing", Unit::Steps, None);
-        Self { reporter, task, started: Instant::now(), userspace: None }
+        Self {
+            reporter,
+            task,
+            started: Instant::now(),
+            userspace: None,
+        }
     }
 
     fn line(&mut self, line: &str) {
-        let Some((_, words)) = line.split_once(console::AGENT_MARK) else { return };
+        let Some((_, words)) = line.split_once(console::AGENT_MARK) else {
+            return;
+        };
         let words = words.trim_end();
         if self.userspace.is_none() {
             self.userspace = Some(self.started.elapsed().as_secs_f64());
@@ -217,7 +284,12 @@ impl Run {
     }
 
     fn report(self, subject: &Subject) -> Result<BootReport, BootError> {
-        let Judgement { verdict, failures, untested, warnings } = judge(&self.said, &self.console, self.ending);
+        let Judgement {
+            verdict,
+            failures,
+            untested,
+            warnings,
+        } = judge(&self.said, &self.console, self.ending);
         let phases = self.phases();
         let mut report = BootReport {
             schema: SCHEMA,
@@ -227,7 +299,11 @@ impl Run {
             warnings,
             accel: self.accel,
             kernel: Sha256::of_file(&subject.kernel)?,
-            modules_disk: subject.modules.as_deref().map(Sha256::of_file).transpose()?,
+            modules_disk: subject
+                .modules
+                .as_deref()
+                .map(Sha256::of_file)
+                .transpose()?,
             kernel_release: None,
             config_matches: None,
             modules: None,
@@ -250,10 +326,21 @@ impl Run {
 
     /// Where the time went: the host's clock up to userspace and after the end, the guest's in between.
     fn phases(&self) -> Vec<Phase> {
-        let phase = |name: &str, seconds: f64| Phase { name: name.to_owned(), seconds };
+        let phase = |name: &str, seconds: f64| Phase {
+            name: name.to_owned(),
+            seconds,
+        };
         let marks: Vec<(&str, f64)> = self.said.iter().filter_map(mark).collect();
-        let mut phases: Vec<Phase> = self.userspace_seconds.map(|seconds| phase("kernel", seconds)).into_iter().collect();
-        phases.extend(marks.windows(2).map(|pair| phase(pair[0].0, pair[1].1 - pair[0].1)));
+        let mut phases: Vec<Phase> = self
+            .userspace_seconds
+            .map(|seconds| phase("kernel", seconds))
+            .into_iter()
+            .collect();
+        phases.extend(
+            marks
+                .windows(2)
+                .map(|pair| phase(pair[0].0, pair[1].1 - pair[0].1)),
+        );
         let spent: f64 = phases.iter().map(|phase| phase.seconds).sum();
         phases.push(phase("end", (self.seconds - spent).max(0.0)));
         phases

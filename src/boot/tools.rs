@@ -38,20 +38,33 @@ pub struct GuestTools {
 
 impl GuestTools {
     /// The tools of `source`, from `cache` (a folder) where they were exported before.
-    pub fn from(source: &dyn ToolSource, cache: &Path, reporter: &Reporter) -> Result<Self, BootError> {
+    pub fn from(
+        source: &dyn ToolSource,
+        cache: &Path,
+        reporter: &Reporter,
+    ) -> Result<Self, BootError> {
         let origin = source.id();
         // Another script is another set of tools, and an image id may hold what no file name should.
         let key = Sha256::of(format!("{origin}\n{EXPORT}")).short(16);
         let folder = cache.join(key);
-        let tools = Self { origin, tar: folder.join("tools.tar") };
+        let tools = Self {
+            origin,
+            tar: folder.join("tools.tar"),
+        };
         if tools.tar.is_file() {
             return Ok(tools);
         }
-        reporter.detail(format!("exporting CRIU and its libraries from {}", tools.origin));
+        reporter.detail(format!(
+            "exporting CRIU and its libraries from {}",
+            tools.origin
+        ));
         let staging = Staging::beside(&folder)?;
         source
             .export(EXPORT, &staging.path().join("tools.tar"))
-            .map_err(|source| BootError::Tools { origin: tools.origin.clone(), source })?;
+            .map_err(|source| BootError::Tools {
+                origin: tools.origin.clone(),
+                source,
+            })?;
         match staging.publish() {
             // Somebody else exported the same in the meantime.
             Err(_) if tools.tar.is_file() => {}
@@ -68,7 +81,10 @@ impl GuestTools {
         for entry in tar.entries().map_err(error)? {
             let mut entry = entry.map_err(error)?;
             let path = entry.path().map_err(error)?.to_string_lossy().into_owned();
-            let target = entry.link_name().map_err(error)?.map(|path| path.to_string_lossy().into_owned());
+            let target = entry
+                .link_name()
+                .map_err(error)?
+                .map(|path| path.to_string_lossy().into_owned());
             let node = match (entry.header().entry_type(), target) {
                 (tar::EntryType::Symlink, Some(target)) => Node::Link { target },
                 (tar::EntryType::Link, Some(target)) => self.at(&archive, &target)?,
@@ -77,7 +93,10 @@ impl GuestTools {
                     let mut content = Vec::new();
                     entry.read_to_end(&mut content).map_err(error)?;
                     let mode = entry.header().mode().map_err(error)? & 0o777;
-                    Node::File { mode, content: content.into() }
+                    Node::File {
+                        mode,
+                        content: content.into(),
+                    }
                 }
             };
             archive.put(&path, node);
@@ -86,13 +105,15 @@ impl GuestTools {
     }
 
     fn at(&self, archive: &Archive, path: &str) -> Result<Node, BootError> {
-        let missing = || BootError::ToolMissing { origin: self.origin.clone(), what: path.to_owned() };
+        let missing = || BootError::ToolMissing {
+            origin: self.origin.clone(),
+            what: path.to_owned(),
+        };
         archive.at(path).cloned().ok_or_else(missing)
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use std::cell::Cell;
@@ -122,7 +143,11 @@ mod tests {
             header.set_entry_type(tar::EntryType::Link);
             builder.append_link(&mut header, "usr/sbin/same", "usr/sbin/criu")?;
             builder.finish()?;
-            if self.broken { Err("lacks criu".into()) } else { Ok(()) }
+            if self.broken {
+                Err("lacks criu".into())
+            } else {
+                Ok(())
+            }
         }
     }
 
@@ -135,7 +160,12 @@ mod tests {
             let archive = tools.unpack().unwrap();
             assert_eq!(archive.at("usr/sbin/criu"), Some(&Node::program(*b"criu")));
             assert_eq!(archive.at("usr/sbin/same"), archive.at("usr/sbin/criu"));
-            assert_eq!(archive.at("sbin"), Some(&Node::Link { target: "usr/sbin".into() }));
+            assert_eq!(
+                archive.at("sbin"),
+                Some(&Node::Link {
+                    target: "usr/sbin".into()
+                })
+            );
         }
         assert_eq!(image.exports.get(), 1);
     }
@@ -143,7 +173,10 @@ mod tests {
     #[test]
     fn a_failed_export_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
-        let image = Image { broken: true, ..Image::default() };
+        let image = Image {
+            broken: true,
+            ..Image::default()
+        };
         let error = GuestTools::from(&image, cache.path(), &Reporter::silent()).unwrap_err();
         assert!(matches!(error, BootError::Tools { .. }), "{error}");
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);

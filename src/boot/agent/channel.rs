@@ -31,14 +31,22 @@ impl Channel {
     pub(super) fn open() -> Self {
         let writer = |path| File::options().write(true).open(path).ok();
         let port = writer(PORT).or_else(|| writer(CONSOLE));
-        Self(Arc::new(Mutex::new(Voices { port, log: writer(LOG) })))
+        Self(Arc::new(Mutex::new(Voices {
+            port,
+            log: writer(LOG),
+        })))
     }
 
     /// Tells the host, and the log in short.
     pub(super) fn say(&self, event: Event) {
         self.log(&short(&event));
-        let said = Said { at: uptime().as_secs_f64(), what: event };
-        let Ok(mut line) = serde_json::to_string(&said) else { return };
+        let said = Said {
+            at: uptime().as_secs_f64(),
+            what: event,
+        };
+        let Ok(mut line) = serde_json::to_string(&said) else {
+            return;
+        };
         line.push('\n');
         let mut voices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(port) = &mut voices.port {
@@ -68,7 +76,10 @@ impl Channel {
 /// Time since the kernel started.
 pub(super) fn uptime() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }
 
 fn short(event: &Event) -> String {
@@ -80,11 +91,20 @@ fn short(event: &Event) -> String {
         Event::Config { matches } => format!("config matches: {matches}"),
         Event::Modules { report } => {
             let word = |works| if works { "works" } else { "fails" };
-            format!("{} modules: flat {}, nested {}", report.count, word(report.flat.works), word(report.nested.works))
+            format!(
+                "{} modules: flat {}, nested {}",
+                report.count,
+                word(report.flat.works),
+                word(report.nested.works)
+            )
         }
         Event::Scenario { name } => format!("scenario {name}"),
         Event::Judged { report } => {
-            let reason = report.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let reason = report
+                .reason
+                .as_deref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
             format!("scenario {} {}{reason}", report.name, report.verdict)
         }
         Event::Smoke { report } => format!("smoke {}", report.verdict()),

@@ -37,7 +37,10 @@ fn untested(reason: String) -> Event {
 /// place that starts a program by itself: a runner would wait for its own child only, and `wait` for any child
 /// would take that child away from it.
 fn agent() -> std::io::Result<ExitStatus> {
-    let agent = Command::new("/init").arg0(AGENT).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").spawn()?;
+    let agent = Command::new("/init")
+        .arg0(AGENT)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .spawn()?;
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid.as_raw_pid().unsigned_abs() == agent.id() => {

@@ -123,7 +123,9 @@ pub struct Said {
 /// Reads the agent's channel. A last line that broke off is left out; what is no event of ours is, too.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Said> {
-    text.lines().filter_map(|line| serde_json::from_str(line.trim()).ok()).collect()
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line.trim()).ok())
+        .collect()
 }
 
 /// Plays the guest's part where this process is a guest's `/init` or its agent, and returns the exit code;
@@ -145,7 +147,6 @@ fn orders() -> Result<Orders, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -153,7 +154,15 @@ mod tests {
     fn a_broken_line_does_not_hide_the_others() {
         let text = "{\"at\":8.5,\"what\":{\"event\":\"phase\",\"name\":\"modules\"}}\r\nrubbish\r\n{\"at\":9.0,\"wh";
         let said = parse(text);
-        assert_eq!(said, [Said { at: 8.5, what: Event::Phase { name: "modules".into() } }]);
+        assert_eq!(
+            said,
+            [Said {
+                at: 8.5,
+                what: Event::Phase {
+                    name: "modules".into()
+                }
+            }]
+        );
     }
 
     #[test]
@@ -167,7 +176,10 @@ mod tests {
             parallel: 2,
             scenario_seconds: 60,
         };
-        assert_eq!(serde_json::from_slice::<Orders>(&orders.to_json()).unwrap(), orders);
+        assert_eq!(
+            serde_json::from_slice::<Orders>(&orders.to_json()).unwrap(),
+            orders
+        );
     }
 
     #[test]

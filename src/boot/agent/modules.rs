@@ -24,7 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How many modules are loaded under each layout.
 const TRIED: usize = 3;
 /// Modules that load anywhere, without hardware and without side effects, and some with dependencies.
-const HARMLESS: [&str; 6] = ["team_mode_roundrobin", "nlmon", "dummy", "ifb", "nls_utf8", "test_module"];
+const HARMLESS: [&str; 6] = [
+    "team_mode_roundrobin",
+    "nlmon",
+    "dummy",
+    "ifb",
+    "nls_utf8",
+    "test_module",
+];
 
 /// What each module needs, by name: the meaning of a `modules.dep`, whatever its paths are.
 pub(super) type Dependencies = BTreeMap<String, BTreeSet<String>>;
@@ -32,11 +39,20 @@ pub(super) type Dependencies = BTreeMap<String, BTreeSet<String>>;
 /// Mounts the disk and tries both layouts; the flat one stays mounted, as on WSL.
 pub(super) fn prove(release: &str, runner: &dyn Runner) -> Result<ModulesReport, String> {
     let disk = wait_for_disk()?;
-    mount(&disk, DISK, "ext4", MountFlags::RDONLY, None)
-        .map_err(|e| format!("{} cannot be mounted as ext4: {}", disk.display(), io::Error::from(e)))?;
+    mount(&disk, DISK, "ext4", MountFlags::RDONLY, None).map_err(|e| {
+        format!(
+            "{} cannot be mounted as ext4: {}",
+            disk.display(),
+            io::Error::from(e)
+        )
+    })?;
     let flat = Path::new(DISK).to_owned();
     let nested = flat.join(release).join("modules");
-    let trial = Trial { release, runner, wanted: dependencies(&flat)? };
+    let trial = Trial {
+        release,
+        runner,
+        wanted: dependencies(&flat)?,
+    };
     let mut report = ModulesReport {
         count: trial.wanted.len(),
         nested: trial.layout("nested", &nested),
@@ -65,7 +81,10 @@ impl Trial<'_> {
             Ok(at) => {
                 self.use_it(&mut report);
                 if let Err(e) = unmount(&at, UnmountFlags::empty()) {
-                    report.problems.push(format!("the overlay cannot be unmounted: {}", io::Error::from(e)));
+                    report.problems.push(format!(
+                        "the overlay cannot be unmounted: {}",
+                        io::Error::from(e)
+                    ));
                 }
             }
             Err(e) => report.problems.push(e),
@@ -79,13 +98,24 @@ impl Trial<'_> {
         let rw = Path::new("/run/wslk/modules").join(name);
         let (upper, work) = (rw.join("upper"), rw.join("work"));
         for folder in [&at, &upper, &work] {
-            fs::create_dir_all(folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+            fs::create_dir_all(folder)
+                .map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
         }
-        let data = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        let data = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            upper.display(),
+            work.display()
+        );
         let data = CString::new(data).map_err(|e| e.to_string())?;
         let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV;
-        mount("overlay", &at, "overlay", flags, Some(data.as_c_str()))
-            .map_err(|e| format!("no overlay over {}: {}", lower.display(), io::Error::from(e)))?;
+        mount("overlay", &at, "overlay", flags, Some(data.as_c_str())).map_err(|e| {
+            format!(
+                "no overlay over {}: {}",
+                lower.display(),
+                io::Error::from(e)
+            )
+        })?;
         Ok(at)
     }
 
@@ -132,11 +162,19 @@ impl Trial<'_> {
         self.call("modprobe", &[name])?;
         let seen = Path::new("/sys/module").join(name).exists();
         self.call("modprobe", &["-r", name])?;
-        if seen { Ok(()) } else { Err(format!("modprobe {name} succeeded, and the kernel has no such module")) }
+        if seen {
+            Ok(())
+        } else {
+            Err(format!(
+                "modprobe {name} succeeded, and the kernel has no such module"
+            ))
+        }
     }
 
     fn call(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
-        let cmd = Cmd::new(program).args(arguments).total(Duration::from_secs(60));
+        let cmd = Cmd::new(program)
+            .args(arguments)
+            .total(Duration::from_secs(60));
         self.runner.run(&cmd).map(drop).map_err(|e| e.to_string())
     }
 }
@@ -145,8 +183,14 @@ impl Trial<'_> {
 fn wait_for_disk() -> Result<PathBuf, String> {
     let started = Instant::now();
     loop {
-        let names = fs::read_dir("/sys/block").into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let disk = names.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("sd"));
+        let names = fs::read_dir("/sys/block")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name());
+        let disk = names
+            .filter_map(|name| name.into_string().ok())
+            .find(|name| name.starts_with("sd"));
         let device = disk.map(|name| Path::new("/dev").join(name));
         if let Some(device) = device.filter(|device| device.exists()) {
             return Ok(device);
@@ -160,7 +204,8 @@ fn wait_for_disk() -> Result<PathBuf, String> {
 
 fn dependencies(folder: &Path) -> Result<Dependencies, String> {
     let path = folder.join("modules.dep");
-    let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     Ok(parse_dependencies(&text))
 }
 
@@ -168,7 +213,10 @@ fn dependencies(folder: &Path) -> Result<Dependencies, String> {
 pub(super) fn parse_dependencies(text: &str) -> Dependencies {
     let entry = |line: &str| {
         let (module, needs) = line.split_once(':')?;
-        Some((module_name(module), needs.split_whitespace().map(module_name).collect()))
+        Some((
+            module_name(module),
+            needs.split_whitespace().map(module_name).collect(),
+        ))
     };
     text.lines().filter_map(entry).collect()
 }
@@ -176,7 +224,9 @@ pub(super) fn parse_dependencies(text: &str) -> Dependencies {
 /// The paths in a `modules.dep`: `depmod` must not find the modules in the other layout.
 fn paths(folder: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(folder.join("modules.dep")).unwrap_or_default();
-    text.lines().filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.to_owned()))
+        .collect()
 }
 
 /// The name a module has in the kernel, from its path.
@@ -187,7 +237,10 @@ fn module_name(path: &str) -> String {
 
 /// What to load, most harmless first; then whatever depends on something, since that tries the index.
 fn candidates(known: &Dependencies) -> Vec<String> {
-    let harmless = HARMLESS.iter().filter(|name| known.contains_key(**name)).map(|name| (*name).to_owned());
+    let harmless = HARMLESS
+        .iter()
+        .filter(|name| known.contains_key(**name))
+        .map(|name| (*name).to_owned());
     let others = |with_needs: bool| {
         let suits = move |(name, needs): &(&String, &BTreeSet<String>)| {
             needs.is_empty() != with_needs && !HARMLESS.contains(&name.as_str())
@@ -200,14 +253,26 @@ fn candidates(known: &Dependencies) -> Vec<String> {
 /// The modules whose entry differs, in words; at most a handful.
 fn difference(wanted: &Dependencies, found: &Dependencies) -> Option<String> {
     let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
-    let differing: Vec<&str> =
-        names.into_iter().filter(|name| wanted.get(*name) != found.get(*name)).map(String::as_str).collect();
-    let shown = differing.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-    (!differing.is_empty()).then(|| format!("depmod disagrees about {} modules: {shown}", differing.len()))
+    let differing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != found.get(*name))
+        .map(String::as_str)
+        .collect();
+    let shown = differing
+        .iter()
+        .take(5)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    (!differing.is_empty()).then(|| {
+        format!(
+            "depmod disagrees about {} modules: {shown}",
+            differing.len()
+        )
+    })
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -222,13 +287,19 @@ mod tests {
         assert_eq!(known, nested);
         assert_eq!(difference(&known, &nested), None);
         let fewer = parse_dependencies(&DEP.replace(": kernel/drivers/net/team/team.ko", ":"));
-        assert_eq!(difference(&known, &fewer).unwrap(), "depmod disagrees about 1 modules: team_mode_roundrobin");
+        assert_eq!(
+            difference(&known, &fewer).unwrap(),
+            "depmod disagrees about 1 modules: team_mode_roundrobin"
+        );
     }
 
     #[test]
     fn harmless_ones_are_tried_first() {
         let known = parse_dependencies(DEP);
-        assert_eq!(candidates(&known), ["team_mode_roundrobin", "nls_utf8", "team"]);
+        assert_eq!(
+            candidates(&known),
+            ["team_mode_roundrobin", "nls_utf8", "team"]
+        );
         assert!(candidates(&Dependencies::new()).is_empty());
     }
 }

@@ -20,7 +20,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Carries out the orders; whatever goes wrong is said. Returns the exit code.
 pub(super) fn run(orders: &Result<Orders, String>) -> u8 {
     let failures = setup::mounts();
-    let session = Session { channel: Channel::open(), phase: Arc::default() };
+    let session = Session {
+        channel: Channel::open(),
+        phase: Arc::default(),
+    };
     session.report_panics();
     session.channel.say(started());
     session.phase("setup");
@@ -29,7 +32,9 @@ pub(super) fn run(orders: &Result<Orders, String>) -> u8 {
     }
     match orders {
         Ok(orders) => session.carry_out(orders),
-        Err(reason) => session.channel.say(Event::Untested { reason: reason.clone() }),
+        Err(reason) => session.channel.say(Event::Untested {
+            reason: reason.clone(),
+        }),
     }
     session.channel.say(Event::Finished);
     session.channel.drain();
@@ -40,7 +45,11 @@ fn started() -> Event {
     let name = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    Event::Started { release: text(name.release()), version: text(name.version()), cmdline: cmdline.trim().to_owned() }
+    Event::Started {
+        release: text(name.release()),
+        version: text(name.version()),
+        cmdline: cmdline.trim().to_owned(),
+    }
 }
 
 struct Session {
@@ -70,13 +79,19 @@ impl Session {
     /// Whether this is the kernel that was built.
     fn identity(&self, orders: &Orders) {
         if release() != orders.release {
-            let reason = format!("the running kernel calls itself {}, built was {}", release(), orders.release);
+            let reason = format!(
+                "the running kernel calls itself {}, built was {}",
+                release(),
+                orders.release
+            );
             self.fail(failure(FailureKind::Identity, reason, &["LOCALVERSION"]));
         }
         let Some(wanted) = orders.config else { return };
         match config_digest() {
             Ok(found) => {
-                self.channel.say(Event::Config { matches: found == wanted });
+                self.channel.say(Event::Config {
+                    matches: found == wanted,
+                });
                 if found != wanted {
                     let reason = "/proc/config.gz is not the config that was built".to_owned();
                     self.fail(failure(FailureKind::Identity, reason, &[]));
@@ -95,8 +110,13 @@ impl Session {
             Ok(report) => {
                 for (layout, found) in [("flat", &report.flat), ("nested", &report.nested)] {
                     if !found.works {
-                        let reason = format!("the {layout} modules layout: {}", found.problems.join("; "));
-                        self.fail(failure(FailureKind::Modules, reason, &["MODULES", "OVERLAY_FS"]));
+                        let reason =
+                            format!("the {layout} modules layout: {}", found.problems.join("; "));
+                        self.fail(failure(
+                            FailureKind::Modules,
+                            reason,
+                            &["MODULES", "OVERLAY_FS"],
+                        ));
                     }
                 }
                 self.channel.say(Event::Modules { report });
@@ -124,8 +144,11 @@ impl Session {
     }
 
     fn phase(&self, name: &str) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.to_owned(), Instant::now()));
-        self.channel.say(Event::Phase { name: name.to_owned() });
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((name.to_owned(), Instant::now()));
+        self.channel.say(Event::Phase {
+            name: name.to_owned(),
+        });
     }
 
     fn fail(&self, failure: Failure) {
@@ -136,7 +159,9 @@ impl Session {
     fn report_panics(&self) {
         let channel = self.channel.clone();
         std::panic::set_hook(Box::new(move |panic| {
-            channel.say(Event::Untested { reason: format!("the agent panicked: {panic}") });
+            channel.say(Event::Untested {
+                reason: format!("the agent panicked: {panic}"),
+            });
         }));
     }
 
@@ -148,7 +173,10 @@ impl Session {
                 std::thread::sleep(HEARTBEAT);
                 let phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some((name, since)) = phase.as_ref() {
-                    channel.log(&format!("still in phase {name} after {} s", since.elapsed().as_secs()));
+                    channel.log(&format!(
+                        "still in phase {name} after {} s",
+                        since.elapsed().as_secs()
+                    ));
                 }
             }
         });
@@ -156,7 +184,10 @@ impl Session {
 }
 
 fn release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn config_digest() -> std::io::Result<Sha256> {
@@ -168,5 +199,11 @@ fn config_digest() -> std::io::Result<Sha256> {
 
 fn failure(kind: FailureKind, reason: String, options: &[&str]) -> Failure {
     let options = options.iter().map(|option| (*option).to_owned()).collect();
-    Failure { kind, reason, scenario: None, options, excerpt: Vec::new() }
+    Failure {
+        kind,
+        reason,
+        scenario: None,
+        options,
+        excerpt: Vec::new(),
+    }
 }

@@ -22,21 +22,74 @@ struct Mount {
 /// In order. WSL's init makes the same ones and gives up where one of them fails (devpts, mqueue and `/dev/shm`
 /// aside, which every distribution mounts); `binfmt_misc` is fatal to it, too.
 const MOUNTS: [Mount; 10] = [
-    Mount { at: "/proc", kind: "proc", data: "", option: "PROC_FS" },
-    Mount { at: "/sys", kind: "sysfs", data: "", option: "SYSFS" },
-    Mount { at: "/dev", kind: "devtmpfs", data: "", option: "DEVTMPFS" },
-    Mount { at: "/dev/pts", kind: "devpts", data: "newinstance,ptmxmode=0666,mode=0620,gid=5", option: "UNIX98_PTYS" },
-    Mount { at: "/dev/shm", kind: "tmpfs", data: "mode=1777", option: "TMPFS" },
-    Mount { at: "/run", kind: "tmpfs", data: "mode=0755", option: "TMPFS" },
-    Mount { at: "/tmp", kind: "tmpfs", data: "mode=1777", option: "TMPFS" },
-    Mount { at: "/sys/fs/cgroup", kind: "cgroup2", data: "", option: "CGROUPS" },
-    Mount { at: "/proc/sys/fs/binfmt_misc", kind: "binfmt_misc", data: "", option: "BINFMT_MISC" },
-    Mount { at: "/dev/mqueue", kind: "mqueue", data: "", option: "POSIX_MQUEUE" },
+    Mount {
+        at: "/proc",
+        kind: "proc",
+        data: "",
+        option: "PROC_FS",
+    },
+    Mount {
+        at: "/sys",
+        kind: "sysfs",
+        data: "",
+        option: "SYSFS",
+    },
+    Mount {
+        at: "/dev",
+        kind: "devtmpfs",
+        data: "",
+        option: "DEVTMPFS",
+    },
+    Mount {
+        at: "/dev/pts",
+        kind: "devpts",
+        data: "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        option: "UNIX98_PTYS",
+    },
+    Mount {
+        at: "/dev/shm",
+        kind: "tmpfs",
+        data: "mode=1777",
+        option: "TMPFS",
+    },
+    Mount {
+        at: "/run",
+        kind: "tmpfs",
+        data: "mode=0755",
+        option: "TMPFS",
+    },
+    Mount {
+        at: "/tmp",
+        kind: "tmpfs",
+        data: "mode=1777",
+        option: "TMPFS",
+    },
+    Mount {
+        at: "/sys/fs/cgroup",
+        kind: "cgroup2",
+        data: "",
+        option: "CGROUPS",
+    },
+    Mount {
+        at: "/proc/sys/fs/binfmt_misc",
+        kind: "binfmt_misc",
+        data: "",
+        option: "BINFMT_MISC",
+    },
+    Mount {
+        at: "/dev/mqueue",
+        kind: "mqueue",
+        data: "",
+        option: "POSIX_MQUEUE",
+    },
 ];
 
 /// Makes all mounts; returns what failed.
 pub(super) fn mounts() -> Vec<Failure> {
-    MOUNTS.iter().filter_map(|it| it.make().err().map(|e| it.failure(&e))).collect()
+    MOUNTS
+        .iter()
+        .filter_map(|it| it.make().err().map(|e| it.failure(&e)))
+        .collect()
 }
 
 impl Mount {
@@ -48,7 +101,13 @@ impl Mount {
         let _there = fs::create_dir_all(self.at);
         let data = CString::new(self.data)?;
         let data = (!self.data.is_empty()).then_some(data.as_c_str());
-        Ok(mount(self.kind, self.at, self.kind, MountFlags::NOSUID, data)?)
+        Ok(mount(
+            self.kind,
+            self.at,
+            self.kind,
+            MountFlags::NOSUID,
+            data,
+        )?)
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
@@ -65,7 +124,9 @@ impl Mount {
 /// Whether something is mounted right there; false as long as there is no `/proc`.
 fn mounted(at: &str) -> bool {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().any(|line| line.split(' ').nth(1) == Some(at))
+    mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(at))
 }
 
 /// Small conveniences that nothing depends on: links in `/dev`, no limit on the log of one process.
@@ -88,7 +149,12 @@ pub(super) fn loopback() -> io::Result<()> {
     const LOOPBACK: i32 = 1;
     // No protocol is protocol 0, which is NETLINK_ROUTE.
     let socket = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
-    sendto(&socket, &up(LOOPBACK), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    sendto(
+        &socket,
+        &up(LOOPBACK),
+        SendFlags::empty(),
+        &SocketAddrNetlink::new(0, 0),
+    )?;
     let mut answer = [0; 1024];
     let (size, _) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
     acknowledged(&answer[..size])
@@ -114,7 +180,10 @@ fn up(index: i32) -> Vec<u8> {
 
 /// Reads the error number of a `nlmsgerr`; 0 is the acknowledgement.
 fn acknowledged(answer: &[u8]) -> io::Result<()> {
-    let number = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
+    let number = answer
+        .get(16..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(i32::from_ne_bytes);
     match number {
         Some(0) => Ok(()),
         Some(number) => Err(io::Error::from_raw_os_error(-number)),
@@ -123,7 +192,6 @@ fn acknowledged(answer: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -132,7 +200,10 @@ mod tests {
         assert_eq!(up(1).len(), 32);
         let answer = |number: i32| [&[0; 16][..], &number.to_ne_bytes()].concat();
         assert!(acknowledged(&answer(0)).is_ok());
-        assert_eq!(acknowledged(&answer(-1)).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            acknowledged(&answer(-1)).unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
         assert!(acknowledged(&[]).is_err());
     }
 
