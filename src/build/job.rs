@@ -376,12 +376,10 @@ impl Builder {
     fn container_name(&self, job: &Job) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        format!(
-            "{}-{}-{}-{n}",
-            self.label().replace('=', "-"),
-            job.label,
-            std::process::id()
-        )
+        // Labels are words for people; engines take letters, digits, `-`, `_` and `.`.
+        let label = job.label.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let owner = self.label().replace('=', "-");
+        format!("{owner}-{label}-{}-{n}", std::process::id())
     }
 
     /// The container's whole command line.
