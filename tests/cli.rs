@@ -1,0 +1,142 @@
+//! The command line as users and programs meet it: exit codes, hints, documents, locks.
+//!
+//! Quick: no engine, no kernel.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// wslk with a home and a cache of its own, started in an empty folder.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn wslk(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("wslk").expect("built");
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("WSLK_HOME", self.path("home"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_CONFIG_HOME", self.path("settings"));
+        command
+    }
+}
+
+/// The smallest tree that passes for a kernel's.
+fn kernel_tree(root: &Path) {
+    for folder in ["arch/x86/configs", "kernel"] {
+        fs::create_dir_all(root.join(folder)).expect("made");
+    }
+    let makefile = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 21\nEXTRAVERSION = .2\n";
+    for (name, text) in [("Makefile", makefile), ("Kconfig", ""), ("Kbuild", ""), ("kernel/fork.c", "int x;\n")] {
+        fs::write(root.join(name), text).expect("written");
+    }
+}
+
+#[test]
+fn help_fits_a_screen_and_names_every_verb() {
+    let output = Bench::new().wslk(&["--help"]).assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(output).expect("text");
+    for verb in ["tags", "fetch", "config", "explain", "build", "boot", "completions"] {
+        assert!(text.contains(verb), "{verb}");
+    }
+    assert!(!text.contains("victim"), "hidden");
+}
+
+#[test]
+fn bad_usage_is_2() {
+    for args in [&["frobnicate"][..], &["fetch", "no-such-tag"], &["--quiet", "--verbose", "tags"]] {
+        Bench::new().wslk(args).assert().code(2);
+    }
+}
+
+#[test]
+fn an_unknown_setting_names_the_line_and_the_nearest_key() {
+    let bench = Bench::new();
+    fs::write(bench.path("wslk.toml"), "[build]\nenigne = \"docker\"\n").expect("written");
+    let assert = bench.wslk(&["fetch"]).assert().code(2);
+    let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(text.contains("wslk.toml") && text.contains("did you mean `engine`?"), "{text}");
+}
+
+#[test]
+fn a_settings_file_that_was_asked_for_must_exist() {
+    Bench::new().wslk(&["--config", "nowhere.toml", "fetch"]).assert().code(2);
+}
+
+#[test]
+fn a_directory_that_is_no_kernel_is_2_and_says_what_is_missing() {
+    let bench = Bench::new();
+    kernel_tree(&bench.path("tree"));
+    fs::remove_dir_all(bench.path("tree/arch")).expect("removed");
+    let assert = bench.wslk(&["fetch", "--source", "tree"]).assert().code(2);
+    let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(text.contains("arch"), "{text}");
+}
+
+#[test]
+fn an_error_is_a_document_with_json() {
+    let assert = Bench::new().wslk(&["--json", "boot", "nothing"]).assert().code(2);
+    let document: Value = serde_json::from_slice(&assert.get_output().stdout).expect("one document");
+    assert_eq!(document["schema"], "wslk/error/1");
+    assert_eq!(document["code"], 2);
+    assert!(document["hint"].as_str().is_some_and(|hint| hint.contains("wslk build")), "{document}");
+}
+
+#[test]
+fn two_runs_at_once_are_10() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.path("home")).expect("made");
+    let lock = File::create(bench.path("home/lock")).expect("made");
+    lock.lock().expect("locked");
+    kernel_tree(&bench.path("tree"));
+    bench.wslk(&["fetch", "--source", "tree"]).assert().code(10);
+    lock.unlock().expect("unlocked");
+    bench.wslk(&["fetch", "--source", "tree"]).assert().success();
+}
+
+#[test]
+fn a_folder_is_fetched_pinned_and_known_again() {
+    let bench = Bench::new();
+    kernel_tree(&bench.path("tree"));
+    let fetch = |args: &[&str]| {
+        let assert = bench.wslk(&[&["--json", "fetch", "--source", "tree"], args].concat()).assert().success();
+        serde_json::from_slice::<Value>(&assert.get_output().stdout).expect("one document")
+    };
+    let first = fetch(&[]);
+    assert_eq!(first["version"], "6.1.21.2");
+    assert_eq!(first, fetch(&["--offline"]));
+    fs::write(bench.path("tree/kernel/fork.c"), "int y;\n").expect("written");
+    assert_ne!(first["tree"], fetch(&[])["tree"]);
+}
+
+#[test]
+fn a_home_that_cannot_be_written_says_what_to_do() {
+    let bench = Bench::new();
+    fs::write(bench.path("file"), "").expect("written");
+    kernel_tree(&bench.path("tree"));
+    let assert = bench.wslk(&["--home", "file/home", "fetch", "--source", "tree"]).assert().code(2);
+    let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(text.contains("file/home"), "{text}");
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let assert = Bench::new().wslk(&["completions", shell]).assert().success();
+        assert!(!assert.get_output().stdout.is_empty(), "{shell}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The main job with everything real: a kernel source, an engine, gcc, QEMU, CRIU.
+//!
+//! Slow (minutes), so it runs only with WSLK_SLOW_TESTS=1 and says so when it does not. Takes Debian's
+//! `linux-source-6.1`, or the tarball, tree or repository in WSLK_TEST_SOURCE. The steps build on each
+//! other, as a user's do; so they are one test.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const SOURCE: &str = "/usr/src/linux-source-6.1.tar.xz";
+
+struct Story {
+    folder: PathBuf,
+    source: String,
+    engine: String,
+}
+
+impl Story {
+    fn wslk(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("wslk").expect("built");
+        command
+            .arg("--json")
+            .args(args)
+            .current_dir(&self.folder)
+            .env("WSLK_HOME", self.folder.join("home"))
+            .env("XDG_CACHE_HOME", self.folder.join("cache"))
+            .env("XDG_CONFIG_HOME", self.folder.join("settings"));
+        command
+    }
+
+    fn build(&self, args: &[&str]) -> Command {
+        let common = ["build", "--source", &self.source, "--engine", &self.engine];
+        self.wslk(&[&common, args].concat())
+    }
+
+    /// Runs to the expected exit code and returns the document.
+    fn ends(command: &mut Command, code: i32) -> Value {
+        let output = command.output().expect("starts");
+        let (out, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{command:?}\n{out}\n{talk}");
+        serde_json::from_str(&out).expect("one document")
+    }
+}
+
+fn proved(document: &Value) {
+    let scenarios = document["scenarios"].as_array().expect("scenarios");
+    assert!(scenarios.len() >= 7, "{document}");
+    for scenario in scenarios {
+        assert_eq!(scenario["verdict"], "works", "{scenario}");
+        assert_eq!(scenario["cycles"], 2, "{scenario}");
+    }
+    assert_eq!(document["boot"]["verdict"], "passed");
+    assert_eq!(document["boot"]["config_matches"], true);
+    for layout in ["flat", "nested"] {
+        assert_eq!(document["boot"]["modules"][layout]["works"], true, "{document}");
+    }
+}
+
+fn built_proved_and_known_again(story: &Story) -> Value {
+    let first = Story::ends(&mut story.build(&["--profile", "tiny"]), 0);
+    assert_eq!(first["fresh"], true);
+    proved(&first);
+    let release = first["manifest"]["release"].as_str().expect("text");
+    assert!(release.contains("-microsoft-standard-WSL2-wslk-"), "{release}");
+
+    let again = Story::ends(&mut story.build(&["--profile", "tiny", "--offline"]), 0);
+    assert_eq!(again["fresh"], false);
+    assert_eq!(again["manifest"], first["manifest"]);
+    sums_agree(Path::new(first["folder"].as_str().expect("text")));
+    first
+}
+
+fn sums_agree(folder: &Path) {
+    Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(folder).assert().success();
+}
+
+/// The same kernel but for one option: its boot test must fail, and say where to look.
+fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) {
+    let config = Path::new(good["folder"].as_str().expect("text")).join("config");
+    let text = fs::read_to_string(config).expect("there");
+    let without = text.replace("CONFIG_UNIX_DIAG=y", "# CONFIG_UNIX_DIAG is not set");
+    assert_ne!(text, without);
+    let base = story.folder.join("without-unix-diag.config");
+    fs::write(&base, without).expect("written");
+    let base = base.to_str().expect("text");
+    let failure = Story::ends(&mut story.build(&["--profile", "stock", "--base-config", base]), 6);
+    let message = failure["message"].as_str().expect("text");
+    assert!(message.contains("unix"), "{message}");
+    assert!(failure["hint"].as_str().expect("text").contains("UNIX_DIAG"), "{failure}");
+}
+
+fn fragments_that_disagree_are_4(story: &Story) {
+    let fragment = story.folder.join("mine.config");
+    fs::write(&fragment, "# CONFIG_UNIX_DIAG is not set\n").expect("written");
+    let fragment = fragment.to_str().expect("text");
+    let failure = Story::ends(&mut story.build(&["--profile", "tiny", "--fragment", fragment]), 4);
+    let message = failure["message"].as_str().expect("text");
+    assert!(message.contains("mine.config:1") && message.contains("criu.config:"), "{message}");
+}
+
+fn a_missing_qemu_is_7(story: &Story) {
+    let bin = story.folder.join("bin");
+    fs::create_dir_all(&bin).expect("made");
+    for name in ["docker", "podman", "sh", "setpriv", "runc", "crun"] {
+        if let Some(path) = find(name) {
+            std::os::unix::fs::symlink(path, bin.join(name)).expect("linked");
+        }
+    }
+    let mut command = story.wslk(&["boot", "latest", "--engine", &story.engine]);
+    let failure = Story::ends(command.env("PATH", &bin), 7);
+    assert!(failure["message"].as_str().is_some_and(|text| text.contains("qemu")), "{failure}");
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[test]
+fn from_a_source_to_a_kernel_that_is_proved() {
+    let source = env::var("WSLK_TEST_SOURCE").unwrap_or_else(|_| SOURCE.to_owned());
+    if env::var("WSLK_SLOW_TESTS").as_deref() != Ok("1") {
+        eprintln!("SKIPPED: builds and boots a kernel; set WSLK_SLOW_TESTS=1");
+        return;
+    }
+    if !source.contains("://") && !Path::new(&source).exists() {
+        eprintln!("SKIPPED: {source} is not there; name a kernel source in WSLK_TEST_SOURCE");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = env::var("WSLK_TEST_ENGINE").unwrap_or_else(|_| "auto".to_owned());
+    let story = Story { folder: folder.path().to_owned(), source, engine };
+    let good = built_proved_and_known_again(&story);
+    fragments_that_disagree_are_4(&story);
+    a_missing_qemu_is_7(&story);
+    a_kernel_without_unix_diag_fails(&story, &good);
+}
