@@ -257,12 +257,6 @@ impl<'a> Fetching<'a> {
     // Folders.
 
     fn directory(&mut self, path: &Path) -> Result<SourceTree, SourceError> {
-        let Sources {
-            reporter,
-            interrupt,
-            home,
-            ..
-        } = self.sources;
         let origin = path.display().to_string();
         let version = KernelVersion::of_tree(path)?;
         self.check_release(&version, &origin)?;
@@ -272,18 +266,33 @@ impl<'a> Fetching<'a> {
                 product,
             });
         }
+        let stamp = Stamp::of_dir(path)?;
+        let seen = self.index.seen(path, stamp.digest);
+        let record = match seen.and_then(|seen| self.store.find(seen.tree)) {
+            Some(record) => record,
+            None => self.import(path, version, stamp)?,
+        };
         let claim = Claim {
             upstream: &origin,
             tag: None,
             commit: None,
             pins_tarball: false,
         };
-        let stamp = Stamp::of_dir(path)?;
-        if let Some(seen) = self.index.seen(path, stamp.digest)
-            && let Some(record) = self.store.find(seen.tree)
-        {
-            return Ok(self.tree(&record, &claim, None));
-        }
+        Ok(self.tree(&record, &claim, None))
+    }
+
+    fn import(
+        &mut self,
+        path: &Path,
+        version: KernelVersion,
+        stamp: Stamp,
+    ) -> Result<Record, SourceError> {
+        let Sources {
+            reporter,
+            interrupt,
+            home,
+            ..
+        } = self.sources;
         let staging = self.store.staging()?;
         let top = transport::subfolder(&staging, TREE)?;
         import::copy(path, &top, reporter, interrupt)?;
@@ -310,7 +319,7 @@ impl<'a> Fetching<'a> {
             );
             self.index.write(home)?;
         }
-        Ok(self.tree(&record, &claim, None))
+        Ok(record)
     }
 
     // Judgement.

@@ -74,7 +74,9 @@ impl std::str::FromStr for Transport {
             "auto" => Ok(Self::Auto),
             "git" => Ok(Self::Git),
             "tarball" => Ok(Self::Tarball),
-            _ => Err(format!("`{word}` is no transport; it is auto, git or tarball")),
+            _ => Err(format!(
+                "`{word}` is no transport; it is auto, git or tarball"
+            )),
         }
     }
 }
@@ -98,7 +100,10 @@ pub struct Sources<'a> {
 ///
 /// # Errors
 /// A tarball or a folder is one tree, and has no list.
-pub fn list_tags(upstream: &Upstream, interrupt: &Interrupt) -> Result<Vec<RemoteTag>, SourceError> {
+pub fn list_tags(
+    upstream: &Upstream,
+    interrupt: &Interrupt,
+) -> Result<Vec<RemoteTag>, SourceError> {
     match upstream {
         Upstream::Git(url) => Ok(remote::list(url, interrupt)?),
         Upstream::Tarball(_) | Upstream::Directory(_) => Err(SourceError::Upstream {

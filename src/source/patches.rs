@@ -315,40 +315,13 @@ impl FileChange<'_> {
         }
         let executable = file.new_mode().map(|mode| *mode == FileMode::Executable);
         match file.operation().strip_prefix(1) {
-            FileOperation::Delete(path) => {
-                let path = self.path(&path)?;
-                let left = self.patched(&path, patch, self.present(&path)?)?;
-                if !left.bytes.is_empty() {
-                    return Err(self
-                        .misfit(
-                            &path,
-                            "is to be removed, but has more in it than the patch knows",
-                        )
-                        .into());
-                }
-                self.all.insert(path, None);
-            }
-            FileOperation::Create(path) => {
-                let path = self.path(&path)?;
-                if self.read(&path)?.is_some() {
-                    return Err(self
-                        .misfit(&path, "is to be made, but is there already")
-                        .into());
-                }
-                let made = self.patched(
-                    &path,
-                    patch,
-                    Content {
-                        bytes: Vec::new(),
-                        executable: false,
-                    },
-                )?;
-                self.keep(path, made, executable);
-            }
+            FileOperation::Delete(path) => self.delete(&path, patch),
+            FileOperation::Create(path) => self.create(&path, patch, executable),
             FileOperation::Modify { original, modified } if original == modified => {
                 let path = self.path(&modified)?;
                 let changed = self.patched(&path, patch, self.present(&path)?)?;
                 self.keep(path, changed, executable);
+                Ok(())
             }
             FileOperation::Modify {
                 original: from,
@@ -358,9 +331,41 @@ impl FileChange<'_> {
                 self.transfer(&from, &to, patch, executable)?;
                 let from = self.path(&from)?;
                 self.all.insert(from, None);
+                Ok(())
             }
-            FileOperation::Copy { from, to } => self.transfer(&from, &to, patch, executable)?,
+            FileOperation::Copy { from, to } => self.transfer(&from, &to, patch, executable),
         }
+    }
+
+    fn delete(&mut self, raw: &[u8], patch: &Patch<'_, [u8]>) -> Result<(), SourceError> {
+        let path = self.path(raw)?;
+        let left = self.patched(&path, patch, self.present(&path)?)?;
+        if !left.bytes.is_empty() {
+            let problem = "is to be removed, but has more in it than the patch knows";
+            return Err(self.misfit(&path, problem).into());
+        }
+        self.all.insert(path, None);
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        raw: &[u8],
+        patch: &Patch<'_, [u8]>,
+        executable: Option<bool>,
+    ) -> Result<(), SourceError> {
+        let path = self.path(raw)?;
+        if self.read(&path)?.is_some() {
+            return Err(self
+                .misfit(&path, "is to be made, but is there already")
+                .into());
+        }
+        let nothing = Content {
+            bytes: Vec::new(),
+            executable: false,
+        };
+        let made = self.patched(&path, patch, nothing)?;
+        self.keep(path, made, executable);
         Ok(())
     }
 

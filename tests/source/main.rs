@@ -1,4 +1,5 @@
 //! The source stage from outside: real trees, repositories, tarballs and a server that misbehaves.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod faults;
 mod members;

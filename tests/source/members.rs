@@ -9,6 +9,8 @@ use std::path::Path;
 use flate2::{Compression, write::GzEncoder};
 use tar::{Builder, EntryType, Header};
 
+type Packer = Builder<GzEncoder<Vec<u8>>>;
+
 /// A kernel tree as small as can be: name, content, executable.
 pub fn kernel() -> Vec<(&'static str, Vec<u8>, bool)> {
     let makefile = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 21\nEXTRAVERSION = .2\nNAME = Test\n";
@@ -55,61 +57,26 @@ pub fn tarball<S: AsRef<str>>(members: &[S]) -> Vec<u8> {
     builder.into_inner().unwrap().finish().unwrap()
 }
 
-fn add(builder: &mut Builder<GzEncoder<Vec<u8>>>, member: &str) {
+fn add(builder: &mut Packer, member: &str) {
     let (kind, rest) = member.split_once(' ').unwrap();
     let (name, target) = rest.split_once(" -> ").unwrap_or((rest, ""));
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    let mut put = |kind, content: &[u8]| append(builder, kind, (name, target), content, false);
     match kind {
-        "kernel" => {
-            for (file, content, executable) in kernel() {
-                append(
-                    builder,
-                    EntryType::Regular,
-                    &format!("{rest}{file}"),
-                    "",
-                    &content,
-                    executable,
-                );
-            }
-            append(
-                builder,
-                EntryType::Symlink,
-                &format!("{rest}{}", LINK.0),
-                LINK.1,
-                b"",
-                false,
-            );
-        }
-        "file" => append(
-            builder,
-            EntryType::Regular,
-            name,
-            "",
-            name.as_bytes(),
-            false,
-        ),
-        "link" => append(builder, EntryType::Symlink, name, target, b"", false),
-        "hard" => append(builder, EntryType::Link, name, target, b"", false),
-        "char" => append(builder, EntryType::Char, name, "", b"", false),
-        "fifo" => append(builder, EntryType::Fifo, name, "", b"", false),
+        "kernel" => add_kernel(builder, rest),
+        "file" => put(EntryType::Regular, name.as_bytes()),
+        "link" => put(EntryType::Symlink, b""),
+        "hard" => put(EntryType::Link, b""),
+        "char" => put(EntryType::Char, b""),
+        "fifo" => put(EntryType::Fifo, b""),
         "zeros" => {
-            let (name, length) = rest.split_once(' ').unwrap();
-            append(
-                builder,
-                EntryType::Regular,
-                name,
-                "",
-                &vec![0; length.parse().unwrap()],
-                false,
-            );
+            let zeros = vec![0; second.parse().unwrap()];
+            append(builder, EntryType::Regular, (first, ""), &zeros, false);
         }
-        "long-name" => append(
-            builder,
-            EntryType::GNULongName,
-            "long",
-            "",
-            &vec![b'x'; rest.parse().unwrap()],
-            false,
-        ),
+        "long-name" => {
+            let name = vec![b'x'; rest.parse().unwrap()];
+            append(builder, EntryType::GNULongName, ("long", ""), &name, false);
+        }
         "pax-name" => attributed(builder, "path", &rest.replace("\\0", "\0")),
         "pax-size" => attributed(builder, "size", rest),
         "comment" => {
@@ -117,8 +84,7 @@ fn add(builder: &mut Builder<GzEncoder<Vec<u8>>>, member: &str) {
             append(
                 builder,
                 EntryType::XGlobalHeader,
-                "pax_global_header",
-                "",
+                ("global", ""),
                 text.as_bytes(),
                 false,
             );
@@ -127,20 +93,37 @@ fn add(builder: &mut Builder<GzEncoder<Vec<u8>>>, member: &str) {
     }
 }
 
-fn attributed(builder: &mut Builder<GzEncoder<Vec<u8>>>, key: &str, value: &str) {
+fn add_kernel(builder: &mut Packer, top: &str) {
+    for (file, content, executable) in kernel() {
+        append(
+            builder,
+            EntryType::Regular,
+            (&format!("{top}{file}"), ""),
+            &content,
+            executable,
+        );
+    }
+    append(
+        builder,
+        EntryType::Symlink,
+        (&format!("{top}{}", LINK.0), LINK.1),
+        b"",
+        false,
+    );
+}
+
+fn attributed(builder: &mut Packer, key: &str, value: &str) {
     append(
         builder,
         EntryType::XHeader,
-        "attributes",
-        "",
+        ("attributes", ""),
         pax(key, value).as_bytes(),
         false,
     );
     append(
         builder,
         EntryType::Regular,
-        "linux/attributed",
-        "",
+        ("linux/attributed", ""),
         b"content",
         false,
     );
@@ -157,10 +140,9 @@ fn pax(key: &str, value: &str) -> String {
 
 /// Writes name and target into the header byte by byte: the crate would refuse what we test.
 fn append(
-    builder: &mut Builder<GzEncoder<Vec<u8>>>,
+    builder: &mut Packer,
     kind: EntryType,
-    name: &str,
-    target: &str,
+    (name, target): (&str, &str),
     content: &[u8],
     executable: bool,
 ) {

@@ -90,73 +90,31 @@ fn play(
     range: Option<usize>,
     step: &str,
 ) -> std::io::Result<()> {
-    let words: Vec<&str> = step.split(' ').collect();
-    let number = |word: &str| {
-        let at = words.iter().position(|w| *w == word)?;
-        words.get(at + 1)?.parse::<usize>().ok()
-    };
-    let mut body = body.to_vec();
-    if words[0] == "other" {
-        body = members::tarball(&["file linux/other.c", "kernel linux/"]);
+    let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
+    if let Some(whole_answer) = without_file(verb, rest) {
+        return stream.write_all(whole_answer.as_bytes());
     }
-    if let Some(at) = number("flip") {
-        body[at] ^= 1;
-    }
-    if let Some(length) = number("short") {
-        body.truncate(length);
-    }
+    let body = as_told(verb, rest, body);
     let whole = body.len();
-    let head = match words[0] {
-        "status" => {
-            return write!(
-                stream,
-                "HTTP/1.1 {} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                words[1]
-            );
+    let end = number(rest, "cut")
+        .or(number(rest, "reset"))
+        .unwrap_or(whole);
+    match (verb, range) {
+        ("chunked", _) => return chunked(stream, &body, end),
+        ("range", Some(from)) => {
+            stream.write_all(partial(from, whole).as_bytes())?;
+            stream.write_all(&body[from..end])?;
         }
-        "redirect" => {
-            return write!(
-                stream,
-                "HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                words[1]
-            );
+        ("wrong-range", Some(from)) => stream.write_all(partial(from + 10, whole).as_bytes())?,
+        _ => {
+            let version = format!("ETag: \"{}\"\r\n", body[200]);
+            stream.write_all(
+                head("200 OK", &format!("{version}Content-Length: {whole}")).as_bytes(),
+            )?;
+            stream.write_all(&body[..end])?;
         }
-        "text" => {
-            let text = step.strip_prefix("text ").unwrap();
-            return write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-                text.len()
-            );
-        }
-        "range" => partial(range.unwrap(), whole),
-        "wrong-range" => partial(range.unwrap() + 10, whole),
-        "chunked" => {
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_owned()
-        }
-        _ => format!(
-            "HTTP/1.1 200 OK\r\nETag: \"{}\"\r\nContent-Length: {whole}\r\nConnection: close\r\n\r\n",
-            body[200]
-        ),
-    };
-    let from = if words[0] == "range" {
-        range.unwrap_or(0)
-    } else {
-        0
-    };
-    let end = number("cut").or(number("reset")).unwrap_or(whole);
-    stream.write_all(head.as_bytes())?;
-    if words[0] == "chunked" {
-        write!(stream, "{whole:x}\r\n")?;
-        stream.write_all(&body[..end])?;
-        return if end < whole {
-            Ok(())
-        } else {
-            stream.write_all(b"\r\n0\r\n\r\n")
-        };
     }
-    stream.write_all(&body[from..end])?;
-    if number("reset").is_some() {
+    if number(rest, "reset").is_some() {
         // Lets the bytes arrive; what follows throws away all that has not.
         thread::sleep(Duration::from_millis(50));
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
@@ -164,10 +122,58 @@ fn play(
     Ok(())
 }
 
+/// The number after `word`.
+fn number(step: &str, word: &str) -> Option<usize> {
+    let mut words = step.split(' ').skip_while(|other| *other != word);
+    words.nth(1)?.parse().ok()
+}
+
+fn head(status: &str, headers: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}\r\nConnection: close\r\n\r\n")
+}
+
+/// Answers that do not depend on the file.
+fn without_file(verb: &str, rest: &str) -> Option<String> {
+    match verb {
+        "status" => Some(head(&format!("{rest} X"), "Content-Length: 0")),
+        "redirect" => Some(head(
+            "302 Found",
+            &format!("Location: {rest}\r\nContent-Length: 0"),
+        )),
+        "text" => Some(head("200 OK", &format!("Content-Length: {}", rest.len())) + rest),
+        _ => None,
+    }
+}
+
+fn as_told(verb: &str, rest: &str, body: &[u8]) -> Vec<u8> {
+    let mut body = if verb == "other" {
+        members::tarball(&["file linux/other.c", "kernel linux/"])
+    } else {
+        body.to_vec()
+    };
+    if let Some(at) = number(rest, "flip") {
+        body[at] ^= 1;
+    }
+    body.truncate(number(rest, "short").unwrap_or(body.len()));
+    body
+}
+
+fn chunked(mut stream: TcpStream, body: &[u8], end: usize) -> std::io::Result<()> {
+    stream.write_all(head("200 OK", "Transfer-Encoding: chunked").as_bytes())?;
+    write!(stream, "{:x}\r\n", body.len())?;
+    stream.write_all(&body[..end])?;
+    if end == body.len() {
+        stream.write_all(b"\r\n0\r\n\r\n")
+    } else {
+        Ok(())
+    }
+}
+
 fn partial(from: usize, whole: usize) -> String {
-    let rest = whole.saturating_sub(from);
-    let last = whole - 1;
-    format!(
-        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{last}/{whole}\r\nContent-Length: {rest}\r\nConnection: close\r\n\r\n"
+    let (last, rest) = (whole - 1, whole.saturating_sub(from));
+    let range = format!("Content-Range: bytes {from}-{last}/{whole}");
+    head(
+        "206 Partial Content",
+        &format!("{range}\r\nContent-Length: {rest}"),
     )
 }
