@@ -1,6 +1,8 @@
 //! The one door to the builder image, with real engines: what a job can do, and that nothing of it
 //! stays behind. An engine that does not answer, or has no builder image, is skipped and says so.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

@@ -3,6 +3,11 @@
 set -eu
 targets=$1 modules=$2
 shift 2
+# Administrators' tools are not on everybody's path, and a missing depmod is only a warning to kbuild.
+PATH=$PATH:/usr/sbin:/sbin
+case " $targets " in
+*' modules '*) command -v depmod >/dev/null || { echo 'depmod: not found' >&2; exit 127; } ;;
+esac
 # shellcheck disable=SC2086 # one word a target
 make "$@" $targets
 case " $targets " in

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::exec::{Cmd, ExecError, Runner};
+use crate::process;
 use crate::report::Reporter;
 
 use super::BuildError;
@@ -76,24 +77,23 @@ impl EngineKind {
         }
     }
 
-    /// The question that a working engine answers with `true` or `false`: is it rootless? Docker's
-    /// client answers for itself even without a daemon, so it is asked about the daemon's security
-    /// options; podman has a field for it.
+    /// The cheapest question that only a working engine answers. Docker's client answers most for
+    /// itself even without a daemon, so it is asked about the daemon's security options. Podman is
+    /// its own engine, and `podman info` costs it ten times a `podman version`.
     fn question(self) -> Cmd {
-        let format = match self {
-            Self::Docker => "{{json .SecurityOptions}}",
-            _ => "{{.Host.Security.Rootless}}",
+        let words = match self {
+            Self::Docker => ["info", "--format", "{{json .SecurityOptions}}"],
+            _ => ["version", "--format", "{{.Client.Version}}"],
         };
-        Cmd::new(self.name())
-            .args(["info", "--format", format])
-            .total(ANSWER)
+        Cmd::new(self.name()).args(words).total(ANSWER)
     }
 
-    /// Reads the answer to [`EngineKind::question`].
+    /// Whether the engine runs without root: docker's daemon tells so in its answer to
+    /// [`EngineKind::question`], podman runs as whoever calls it.
     fn rootless(self, answer: &str) -> bool {
         match self {
             Self::Docker => answer.contains("name=rootless"),
-            Self::Podman => answer.trim() == "true",
+            Self::Podman => process::user().0 != 0,
             Self::Host => false,
         }
     }
@@ -344,9 +344,13 @@ mod tests {
 
         let script = Script::default()
             .fails("docker info", refused("no daemon"))
-            .says("podman info", "true\n");
+            .says("podman version", "4.3.1\n");
         let engine = find(EngineChoice::Auto, script).unwrap();
-        assert_eq!((engine.kind(), engine.rootless), (EngineKind::Podman, true));
+        assert_eq!(engine.kind(), EngineKind::Podman);
+        let engine = Engine {
+            rootless: true,
+            ..engine
+        };
         assert_eq!(engine.user(7, 8), ["--userns=keep-id", "--user=7:8"]);
 
         let script = Script::default().says("docker info", "[\"name=seccomp\",\"name=rootless\"]");

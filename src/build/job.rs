@@ -1,29 +1,14 @@
-//! The one door to the builder image's tools: a [`Job`] is data until a [`Builder`] runs it.
+//! What is run with the builder image's tools, as plain data.
 //!
-//! In: a job with its mounts. Out: its output, or the error that says how it ended; never a container
-//! that is still there. Without a container the same job runs with the mounts' real paths.
+//! In: a program or a script, and the folders it sees. Out: a [`Job`] for [`super::Builder::job`].
+//! Pure. A job names folders by where it sees them, so it need not know the engine; without a
+//! container its arguments are turned into real paths.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::digest::Sha256;
-use crate::exec::{Cmd, ExecError, Output, Stdin, Stdout};
-use crate::files::{self, FileError};
-use crate::home::Home;
-use crate::process;
-use crate::report::Reporter;
-
-use super::image::Image;
-use super::{BuildError, Engine, EngineKind};
-
-/// Ends the job when wslk dies.
-const WATCH: &str = include_str!("watch.sh");
-/// Prints the tools' versions.
-const TOOLS: &str = include_str!("tools.sh");
-/// Who a job is when the caller is root: nobody, so that a break-out owns nothing.
-const NOBODY: u32 = 65534;
+use crate::exec::Stdout;
 
 /// What a job may do with a mounted folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +53,7 @@ impl Mount {
     }
 
     /// The value of `--mount`, in the CSV that both engines read: a field with a comma is quoted.
-    fn option(&self) -> String {
+    pub(super) fn option(&self) -> String {
         let source = format!("src={}", self.host.display());
         let source = match source.contains([',', '"']) {
             true => format!("\"{}\"", source.replace('"', "\"\"")),
@@ -103,28 +88,39 @@ impl Default for Limits {
     }
 }
 
+/// What a job runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Program {
+    /// A program of the image, by name.
+    Named(String),
+    /// A text for the shell.
+    Script(String),
+}
+
 /// One run of a program of the builder image. Arguments, environment and working folder name mounted
 /// folders by their inside paths, whatever the engine. Default limits: 120 s in all, any silence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    label: String,
-    argv: Vec<String>,
-    mounts: Vec<Mount>,
-    env: BTreeMap<String, String>,
+    pub(super) label: String,
+    program: Program,
+    args: Vec<String>,
+    pub(super) mounts: Vec<Mount>,
+    pub(super) env: BTreeMap<String, String>,
     dir: Option<String>,
-    stdout: Stdout,
-    total: Option<Duration>,
-    silence: Option<Duration>,
+    pub(super) stdout: Stdout,
+    pub(super) total: Option<Duration>,
+    pub(super) silence: Option<Duration>,
 }
 
 impl Job {
-    /// A job that runs `program`; `label` names it for people and in the container's name, so it is
-    /// one short word: "make", "mke2fs".
+    /// A job that runs `program`; `label` names it for people and in the container's name: "make",
+    /// "mke2fs".
     #[must_use]
     pub fn new(label: &str, program: &str) -> Self {
         Self {
             label: label.to_owned(),
-            argv: vec![program.to_owned()],
+            program: Program::Named(program.to_owned()),
+            args: Vec::new(),
             mounts: Vec::new(),
             env: BTreeMap::new(),
             dir: None,
@@ -135,23 +131,26 @@ impl Job {
     }
 
     /// A job that runs a POSIX shell script; further arguments are its `$1`, `$2` … Mounted folders
-    /// belong there and not in the text: without a container their real paths may hold spaces.
+    /// belong there and not in the text, which is run as it stands.
     #[must_use]
     pub fn script(label: &str, text: &str) -> Self {
-        Self::new(label, "sh").args(["-c", text, label])
+        Self {
+            program: Program::Script(text.to_owned()),
+            ..Self::new(label, "sh")
+        }
     }
 
     /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
-        self.argv.push(arg.into());
+        self.args.push(arg.into());
         self
     }
 
     /// Adds several arguments.
     #[must_use]
     pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.argv.extend(args.into_iter().map(Into::into));
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -197,8 +196,29 @@ impl Job {
         self
     }
 
+    /// The working folder inside.
+    pub(super) fn folder(&self) -> &str {
+        self.dir.as_deref().unwrap_or("/tmp")
+    }
+
+    /// The whole command line; `each` turns what stands in an argument.
+    pub(super) fn argv(&self, each: impl Fn(&str) -> String) -> Vec<String> {
+        let head = match &self.program {
+            Program::Named(program) => vec![program.clone()],
+            Program::Script(text) => vec![
+                "sh".to_owned(),
+                "-c".to_owned(),
+                text.clone(),
+                self.label.clone(),
+            ],
+        };
+        head.into_iter()
+            .chain(self.args.iter().map(|arg| each(arg)))
+            .collect()
+    }
+
     /// `text` with inside paths turned into real ones, for a job without a container.
-    fn real(&self, text: &str) -> String {
+    pub(super) fn real(&self, text: &str) -> String {
         self.mounts.iter().fold(text.to_owned(), |text, mount| {
             replace_path(&text, &mount.inside, &mount.host.to_string_lossy())
         })
@@ -224,314 +244,49 @@ fn replace_path(text: &str, from: &str, to: &str) -> String {
     result + rest
 }
 
-/// An engine, the image it runs, and what a job may use of the machine.
-#[derive(Debug, Clone)]
-pub struct Builder {
-    engine: Engine,
-    image: Option<Image>,
-    limits: Limits,
-    home: Home,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Builder {
-    /// `image` is `None` for the host engine only. Containers are labelled as this `home`'s.
-    #[must_use]
-    pub fn new(engine: Engine, image: Option<Image>, limits: Limits, home: &Home) -> Self {
-        Self {
-            engine,
-            image,
-            limits,
-            home: home.clone(),
+    #[test]
+    fn inside_paths_become_real_ones_where_they_stand_alone() {
+        let job = Job::new("x", "x")
+            .mount(Mount::read("/real/tree", "/src"))
+            .mount(Mount::write("/real/out", "/build"));
+        let table = [
+            ("/src", "/real/tree"),
+            ("O=/build", "O=/real/out"),
+            ("/build/a:/src/b", "/real/out/a:/real/tree/b"),
+            ("/usr/src", "/usr/src"),
+            ("/srcs", "/srcs"),
+            ("/src-old", "/src-old"),
+            ("--x", "--x"),
+        ];
+        for (inside, real) in table {
+            assert_eq!(job.real(inside), real);
         }
     }
 
-    /// The engine.
-    #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    #[test]
+    fn a_script_is_run_as_it_stands() {
+        let job = Job::script("look", "ls /src")
+            .arg("/src")
+            .mount(Mount::read("/real", "/src"));
+        assert_eq!(
+            job.argv(|arg| job.real(arg)),
+            ["sh", "-c", "ls /src", "look", "/real"]
+        );
     }
 
-    /// The image; `None` with the host engine.
-    #[must_use]
-    pub fn image(&self) -> Option<&Image> {
-        self.image.as_ref()
-    }
-
-    /// What jobs may use.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// Processors that a job really gets, for `make -j`.
-    #[must_use]
-    pub fn cpus(&self) -> usize {
-        let all = process::cpus();
-        // A share of a processor still deserves a job, and one and a half deserve two.
-        let wanted = |share: f64| (1..=all).find(|&n| share <= n as f64).unwrap_or(all);
-        self.limits.cpus.map_or(all, wanted)
-    }
-
-    /// Runs a job; any exit status but 0 is an error with the job's last words.
-    pub fn job(&self, job: &Job) -> Result<Output, BuildError> {
-        let output = self.job_with(job, &mut |_| {})?;
-        match output.status {
-            Some(0) => Ok(output),
-            _ => Err(failed(job, &output)),
-        }
-    }
-
-    /// Runs a job and hands on its lines (see [`Stdout::Lines`]), whatever the exit status.
-    ///
-    /// However it ends, its container is gone when this returns, or the error is
-    /// [`BuildError::Left`].
-    pub fn job_with(&self, job: &Job, on_line: &mut dyn FnMut(&str)) -> Result<Output, BuildError> {
-        self.hand_over(job)?;
-        let name = self.container_name(job);
-        let (cmd, container) = match &self.image {
-            Some(image) => (self.container(job, image, &name), Some(name.as_str())),
-            None => (self.on_host(job), None),
-        };
-        match self.engine.runner().run_with(&cmd, on_line) {
-            Ok(output)
-                if output.status.is_some() && output.status == self.engine.kind().own_failure() =>
-            {
-                Err(self.refused(container, &output))
-            }
-            Ok(output) => Ok(output),
-            Err(error) => {
-                // The client is gone; the container is not its child.
-                container.map_or(Ok(()), |name| self.engine.end(name))?;
-                Err(stopped(job, error))
-            }
-        }
-    }
-
-    /// The command line that does what `job` does, for people: without the watchdog and the name.
-    #[must_use]
-    pub fn reproduce(&self, job: &Job) -> String {
-        let Some(image) = &self.image else {
-            let dir = job.dir.as_deref().unwrap_or("/tmp");
-            let argv: Vec<String> = job.argv.iter().map(|arg| job.real(arg)).collect();
-            return format!(
-                "cd {} && {}",
-                job.real(dir),
-                Cmd::new(&argv[0]).args(&argv[1..])
-            );
-        };
-        let cmd =
-            Cmd::new(self.engine.kind().name()).args(["run", "--rm", "--tty", "--interactive"]);
-        self.confined(cmd, job)
-            .arg(&image.reference)
-            .args(&job.argv)
-            .to_string()
-    }
-
-    /// Ends containers that an earlier wslk of this home left behind; only to be called by who holds
-    /// the home's lock, since they would be a running wslk's otherwise.
-    pub fn remove_leftovers(&self, reporter: &Reporter) -> Result<(), BuildError> {
-        for name in self.engine.labelled(&self.label())? {
-            self.engine.end(&name)?;
-            reporter.warn(format!(
-                "removed container {name}, which an earlier run left behind"
-            ));
-        }
-        Ok(())
-    }
-
-    /// The versions of the tools that jobs use, by name. Known from an earlier run for an image.
-    pub fn tools(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let Some(image) = &self.image else {
-            return self.ask_tools();
-        };
-        let path = self
-            .home
-            .cache()
-            .join("images")
-            .join(format!("{}.json", image.digest()));
-        let known = files::read_if_there(&path)?.and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(tools) = known {
-            return Ok(tools);
-        }
-        let tools = self.ask_tools()?;
-        let text = serde_json::to_string_pretty(&tools).unwrap_or_default();
-        files::replace(&path, text)?;
-        Ok(tools)
-    }
-
-    fn ask_tools(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let output = self.job(&Job::script("tools", TOOLS))?;
-        let pair = |line: &str| {
-            line.split_once('\t')
-                .map(|(name, said)| (name.to_owned(), said.trim().to_owned()))
-        };
-        Ok(output.text().lines().filter_map(pair).collect())
-    }
-
-    fn label(&self) -> String {
-        let owner = Sha256::of(self.home.root().as_os_str().as_encoded_bytes()).short(12);
-        format!("wslk={owner}")
-    }
-
-    fn container_name(&self, job: &Job) -> String {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Labels are words for people; engines take letters, digits, `-`, `_` and `.`.
-        let label = job.label.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let owner = self.label().replace('=', "-");
-        format!("{owner}-{label}-{}-{n}", std::process::id())
-    }
-
-    /// The container's whole command line.
-    fn container(&self, job: &Job, image: &Image, name: &str) -> Cmd {
-        let cmd = Cmd::new(self.engine.kind().name())
-            // Interactive without a terminal: standard input reaches the watchdog.
-            .args([
-                "run",
-                "--rm",
-                "--interactive",
-                "--name",
-                name,
-                "--label",
-                &self.label(),
-            ])
-            // What it says comes to us; the engine's own copy would only grow.
-            .arg("--log-driver=none");
-        self.confined(cmd, job)
-            .args(["--entrypoint=sh", &image.id, "-c", WATCH, "container"])
-            .args(&job.argv)
-            .stdin(Stdin::Lifeline)
-            .stdout(job.stdout.clone())
-            .total(job.total)
-            .silence(job.silence)
-    }
-
-    /// What confines a job: no network, no capabilities, no way to gain any, an ordinary user, a
-    /// read-only root, limits; and what it sees of this machine.
-    fn confined(&self, cmd: Cmd, job: &Job) -> Cmd {
-        let (uid, gid) = self.user();
-        let cmd = cmd
-            .args([
-                "--pull=never",
-                "--network=none",
-                "--cap-drop=ALL",
-                "--security-opt=no-new-privileges",
-            ])
-            .args(self.engine.extras())
-            .args(self.engine.user(uid, gid))
-            .args([
-                "--read-only",
-                "--tmpfs=/tmp:rw,exec,nosuid,nodev,size=2g",
-                "--hostname=wslk",
-            ])
-            .arg(format!("--pids-limit={}", self.limits.pids))
-            .args(self.limits.cpus.map(|cpus| format!("--cpus={cpus}")))
-            .args(self.limits.memory.map(|bytes| format!("--memory={bytes}")))
-            .args(
-                job.mounts
-                    .iter()
-                    .map(|mount| format!("--mount={}", mount.option())),
-            );
-        cmd.arg("--env=HOME=/tmp")
-            .args(
-                job.env
-                    .iter()
-                    .map(|(name, value)| format!("--env={name}={value}")),
-            )
-            .arg(format!(
-                "--workdir={}",
-                job.dir.as_deref().unwrap_or("/tmp")
-            ))
-    }
-
-    /// The same job on this machine, in a process group of its own.
-    fn on_host(&self, job: &Job) -> Cmd {
-        let cmd = Cmd::new("sh")
-            .args(["-c", WATCH, "host"])
-            .args(job.argv.iter().map(|arg| job.real(arg)));
-        let cmd = job
-            .env
-            .iter()
-            .fold(cmd, |cmd, (name, value)| cmd.env(name, job.real(value)));
-        cmd.dir(job.real(job.dir.as_deref().unwrap_or("/tmp")))
-            .stdin(Stdin::Lifeline)
-            .stdout(job.stdout.clone())
-            .total(job.total)
-            .silence(job.silence)
-    }
-
-    /// Who a job is.
-    fn user(&self) -> (u32, u32) {
-        match process::user() {
-            (0, _) => (NOBODY, NOBODY),
-            ordinary => ordinary,
-        }
-    }
-
-    /// Hands writable folders to the user that the job runs as. Only root has to, and only root can.
-    fn hand_over(&self, job: &Job) -> Result<(), BuildError> {
-        if self.engine.kind() == EngineKind::Host || process::user().0 != 0 {
-            return Ok(());
-        }
-        let (uid, gid) = self.user();
-        for mount in job
-            .mounts
-            .iter()
-            .filter(|mount| mount.access == Access::Write)
-        {
-            hand_over(&mount.host, uid, gid)?;
-        }
-        Ok(())
-    }
-
-    fn refused(&self, container: Option<&str>, output: &Output) -> BuildError {
-        let engine = self.engine.kind();
-        // A container that was made but not started is in the way of nothing but a clean list.
-        if let Some(Err(left)) = container.map(|name| self.engine.end(name)) {
-            return left;
-        }
-        let said = output
-            .stderr
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("nothing")
-            .to_owned();
-        BuildError::EngineRefused { engine, said }
-    }
-}
-
-fn hand_over(path: &Path, uid: u32, gid: u32) -> Result<(), FileError> {
-    std::os::unix::fs::chown(path, Some(uid), Some(gid))
-        .map_err(|e| FileError::new("hand over", path, e))
-}
-
-/// A job that did not end by itself.
-fn stopped(job: &Job, error: ExecError) -> BuildError {
-    let label = job.label.clone();
-    match error {
-        ExecError::Interrupted { .. } => BuildError::Interrupted { label },
-        ExecError::Silent { limit, .. } => BuildError::Silent {
-            label,
-            limit,
-            log: None,
-        },
-        ExecError::TimedOut { limit, .. } => BuildError::TimedOut { label, limit },
-        other => other.into(),
-    }
-}
-
-/// A job that ended badly by itself.
-fn failed(job: &Job, output: &Output) -> BuildError {
-    let label = job.label.clone();
-    let lines: Vec<&str> = output.stderr.trim_end().lines().collect();
-    let said = lines[lines.len().saturating_sub(12)..].join("\n");
-    match output.status {
-        Some(126 | 127) => BuildError::NoTool { label, said },
-        _ if said.is_empty() => BuildError::Failed {
-            label,
-            said: output.ending(),
-        },
-        _ => BuildError::Failed { label, said },
+    #[test]
+    fn a_mount_with_a_comma_stays_one_field() {
+        assert_eq!(
+            Mount::read("/a,b", "/in").option(),
+            "type=bind,\"src=/a,b\",dst=/in,readonly"
+        );
+        assert_eq!(
+            Mount::write("/a b", "/out").option(),
+            "type=bind,src=/a b,dst=/out"
+        );
     }
 }

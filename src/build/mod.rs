@@ -8,6 +8,7 @@
 //! door: [`Builder::job`]. Must not fetch or change sources, decide on configuration, or name and
 //! keep builds; nothing of the host is writable in a job but what the job mounts so.
 
+mod builder;
 mod engine;
 mod failure;
 mod image;
@@ -24,9 +25,10 @@ use std::time::Duration;
 use crate::exec::ExecError;
 use crate::files::FileError;
 
+pub use self::builder::Builder;
 pub use self::engine::{Engine, EngineChoice, EngineKind};
 pub use self::image::{Image, Recipe};
-pub use self::job::{Access, Builder, Job, Limits, Mount};
+pub use self::job::{Access, Job, Limits, Mount};
 pub use self::plan::{BuildPlan, Target};
 pub use self::run::{Compiled, Stats, forget, run};
 pub use self::solver::KconfigSolver;

@@ -65,7 +65,7 @@ pub fn run(
         ));
     }
     let job = plan.job(builder);
-    reporter.detail(builder.reproduce(&job));
+    reporter.detail(builder.reproduce(&plan.again(builder, None)));
     let mut listener = Listener::new(plan, reporter, kept)?;
     let ended = builder.job_with(&job, &mut |line| listener.take(line));
     let heard = listener.finish();
@@ -234,16 +234,20 @@ fn collect(plan: &BuildPlan, release: &str, stats: Stats) -> Result<Compiled, Bu
         log: plan.log(),
         stats,
     };
+    let index = compiled
+        .modules_dir
+        .as_ref()
+        .map(|folder| folder.join("modules.dep"));
     let products = [
-        Some(compiled.bzimage.as_path()),
+        Some(&compiled.bzimage),
         Some(&compiled.system_map),
-        compiled.modules_dir.as_deref(),
+        index.as_ref(),
     ];
     let missing = products
         .into_iter()
         .flatten()
         .find(|path| !path.exists())
-        .map(Path::to_owned);
+        .cloned();
     missing.map_or(Ok(compiled), |path| Err(BuildError::NoProduct { path }))
 }
 

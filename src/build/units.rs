@@ -10,7 +10,7 @@ use std::path::Path;
 use super::Target;
 
 /// Host programs, the vDSO, the boot stub and the realmode code, which have makefiles of their own ways.
-const APART: u64 = 180;
+const APART: u64 = 120;
 
 /// Estimates the number of object files that a build makes.
 #[must_use]
