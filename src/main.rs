@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(wslk::cli::run(std::env::args_os()))
+    ExitCode::from(wslk::cli::run(wslk::process::arguments()))
 }

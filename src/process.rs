@@ -37,6 +37,12 @@ impl Interrupt {
     }
 }
 
+/// The command line, the program's own name first.
+#[must_use]
+pub fn arguments() -> impl Iterator<Item = OsString> {
+    env::args_os()
+}
+
 /// An environment variable that is set and not empty.
 #[must_use]
 pub fn env_var(name: &str) -> Option<OsString> {

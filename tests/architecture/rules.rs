@@ -36,11 +36,11 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["report/terminal"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
-    ("miette", &["kconfig", "settings", "cli"]),
+    ("miette", &["kconfig", "settings", "error", "cli"]),
     ("nom_kconfig", &["kconfig"]),
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
-    ("rayon", &["source", "artefact"]),
+    ("rayon", &["source", "kconfig", "artefact"]),
     ("reqwest", &["source/download"]),
     ("rustls", &["source/download"]),
     // git's ids are SHA-1.
