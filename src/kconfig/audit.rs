@@ -110,7 +110,10 @@ impl Audit {
 
     /// Reads back what [`Audit::to_json`] wrote to `path`.
     pub fn from_json(path: &Path, text: &str) -> Result<Self, KconfigError> {
-        serde_json::from_str(text).map_err(|source| KconfigError::BadAudit { path: path.to_owned(), source })
+        serde_json::from_str(text).map_err(|source| KconfigError::BadAudit {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Whether the contract is met.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::explain::{Explanation, View, explain};
+use super::explain::{Explanation, StepKind, View, explain};
 use super::index::{Definition, Entry};
 use super::merge::Symbols as _;
 use super::symbol::{Tristate, Value};
@@ -48,21 +48,51 @@ pub struct Card {
 
 impl Card {
     /// The card of `symbol`; `fragments` are all that wslk knows, in use or not.
-    pub fn of(symbol: &Symbol, configured: &Configured, fragments: &[Fragment]) -> Result<Self, KconfigError> {
-        let Configured { base, result, index, requests, config } = configured;
+    pub fn of(
+        symbol: &Symbol,
+        configured: &Configured,
+        fragments: &[Fragment],
+    ) -> Result<Self, KconfigError> {
+        let Configured {
+            base,
+            result,
+            index,
+            requests,
+            config,
+        } = configured;
         let name = symbol.as_str();
         let Some(entry) = index.entry(name) else {
-            return Err(KconfigError::NoSymbol { symbol: symbol.clone(), nearest: index.nearest(symbol) });
+            return Err(KconfigError::NoSymbol {
+                symbol: symbol.clone(),
+                nearest: index.nearest(symbol),
+            });
         };
         let view = View::new(index, result);
-        let requests: Vec<Request> = requests.iter().filter(|request| request.symbol == *symbol).cloned().collect();
-        let others = fragments.iter().flat_map(Fragment::requests).filter(|request| request.symbol == *symbol);
-        let elsewhere = others.filter(|other| requests.iter().all(|request| request.origin != other.origin));
+        let requests: Vec<Request> = requests
+            .iter()
+            .filter(|request| request.symbol == *symbol)
+            .cloned()
+            .collect();
+        let others = fragments
+            .iter()
+            .flat_map(Fragment::requests)
+            .filter(|request| request.symbol == *symbol);
+        let elsewhere = others.filter(|other| {
+            requests
+                .iter()
+                .all(|request| request.origin != other.origin)
+        });
         let value = result.value(name).cloned();
-        let origin = config.origins.get(symbol).filter(|_| given(symbol, configured));
+        let origin = config
+            .origins
+            .get(symbol)
+            .filter(|_| given(symbol, configured));
         Ok(Self {
             symbol_type: entry.symbol_type,
-            prompt: entry.definitions.iter().find_map(|definition| definition.prompt.clone()),
+            prompt: entry
+                .definitions
+                .iter()
+                .find_map(|definition| definition.prompt.clone()),
             defined: entry.definitions.iter().map(place).collect(),
             depends_on: view.depends_on(&entry),
             base: base.value(name).cloned(),
@@ -85,17 +115,31 @@ impl Card {
                 let _infallible = writeln!(text, "  {name:<11} {value}");
             }
         };
-        row("prompt", self.prompt.as_deref().unwrap_or("none: it cannot be set, it follows from others"));
+        row(
+            "prompt",
+            self.prompt
+                .as_deref()
+                .unwrap_or("none: it cannot be set, it follows from others"),
+        );
         row("type", self.symbol_type.map_or("unknown", SymbolType::name));
         row("defined", &self.defined.join(", "));
         row("depends on", &self.depends_on);
         row("base", &shown(self.base.as_ref()));
-        let origin = self.origin.as_ref().map_or_else(|| "by default or by other options".to_owned(), ToString::to_string);
-        row("value", &format!("{} ({origin})", shown(self.value.as_ref())));
+        let origin = self.origin.as_ref().map_or_else(
+            || "by default or by other options".to_owned(),
+            ToString::to_string,
+        );
+        row(
+            "value",
+            &format!("{} ({origin})", shown(self.value.as_ref())),
+        );
         row("selected by", &self.selectors());
         for (requests, note) in [(&self.requests, ""), (&self.elsewhere, ", not in use")] {
             for request in requests {
-                row("asked for", &format!("{request} ({}{note})", request.origin));
+                row(
+                    "asked for",
+                    &format!("{request} ({}{note})", request.origin),
+                );
                 row("  because", &request.reason);
                 row("  needed by", &request.needed_by);
             }
@@ -111,7 +155,11 @@ impl Card {
     }
 
     fn selectors(&self) -> String {
-        let named = self.selected_by.iter().take(NAMED).map(|(name, value)| format!("{name} ({value})"));
+        let named = self
+            .selected_by
+            .iter()
+            .take(NAMED)
+            .map(|(name, value)| format!("{name} ({value})"));
         let named = named.collect::<Vec<_>>().join(", ");
         match self.selected_by.len().saturating_sub(NAMED) {
             0 => named,
@@ -131,25 +179,49 @@ fn place(definition: &Definition) -> String {
 /// Whether the line that was written is what the option has: the tree's own tool may have overruled it.
 fn given(symbol: &Symbol, configured: &Configured) -> bool {
     let name = symbol.as_str();
-    let asked = configured.requests.iter().find(|request| request.symbol == *symbol).map(|request| &request.value);
+    let asked = configured
+        .requests
+        .iter()
+        .find(|request| request.symbol == *symbol)
+        .map(|request| &request.value);
     let written = asked.or_else(|| configured.base.value(name));
     let off = Value::No;
     written == Some(configured.result.value(name).unwrap_or(&off))
 }
 
 fn pulling(view: &View<'_>, entry: &Entry, result: &super::ConfigFile) -> Vec<(String, String)> {
-    let pulling = entry.selected_by.iter().filter(|selector| view.pull(selector) > Tristate::No);
-    pulling.map(|selector| (selector.by.clone(), shown(result.value(&selector.by)))).collect()
+    let pulling = entry
+        .selected_by
+        .iter()
+        .filter(|selector| view.pull(selector) > Tristate::No);
+    pulling
+        .map(|selector| (selector.by.clone(), shown(result.value(&selector.by))))
+        .collect()
 }
 
 /// Why it is not as asked; where nobody asks, why it is off.
-fn why(symbol: &Symbol, request: Option<&Request>, value: Option<&Value>, entry: &Entry, configured: &Configured) -> Option<Explanation> {
-    let three = matches!(entry.symbol_type, Some(SymbolType::Bool | SymbolType::Tristate) | None);
+fn why(
+    symbol: &Symbol,
+    request: Option<&Request>,
+    value: Option<&Value>,
+    entry: &Entry,
+    configured: &Configured,
+) -> Option<Explanation> {
+    let three = matches!(
+        entry.symbol_type,
+        Some(SymbolType::Bool | SymbolType::Tristate) | None
+    );
     let wanted = match (request, value) {
         (Some(request), _) => &request.value,
         (None, None | Some(Value::No)) if three => &Value::Yes,
         _ => return None,
     };
-    let why = explain(symbol, wanted, &configured.index, &configured.result);
+    let mut why = explain(symbol, wanted, &configured.index, &configured.result);
+    if request.is_none() {
+        why.steps.retain(|step| step.kind != StepKind::Unexplained);
+        if entry.has_prompt() {
+            why.set.push(wanted.line(symbol));
+        }
+    }
     (!why.steps.is_empty() || !why.set.is_empty()).then_some(why)
 }

@@ -184,8 +184,8 @@ impl KconfigError {
             Self::Conflict(_) => {
                 Some("keep one of the two lines, or leave one of the fragments out".to_owned())
             }
-            Self::OtherArch { found, .. } => Some(format!(
-                "give a configuration for this architecture, or build with --arch {found}"
+            Self::OtherArch { wanted, .. } => Some(format!(
+                "give a configuration for {wanted}, or leave --base-config out"
             )),
             Self::NoOwnConfig(_) => {
                 Some("name a base with --base-config FILE, defconfig or tinyconfig".to_owned())
@@ -197,7 +197,9 @@ impl KconfigError {
             Self::NoSymbol { nearest, .. } if nearest.is_empty() => None,
             Self::NoSymbol { nearest, .. } => Some(format!("similar: {}", names(nearest))),
             Self::Contract(audit) => audit.advice(),
-            Self::BadAudit { .. } => Some("the build was made by another version: build again".to_owned()),
+            Self::BadAudit { .. } => {
+                Some("the build was made by another version: build again".to_owned())
+            }
             Self::Solver(_) => None,
             Self::File(error) => error.hint().map(str::to_owned),
         }
@@ -219,11 +221,16 @@ fn list(conflicts: &[Conflict]) -> String {
 }
 
 fn names(symbols: &[Symbol]) -> String {
-    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+    symbols
+        .iter()
+        .map(Symbol::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Reads a user's fragment.
 pub fn read_fragment(path: &Path) -> Result<Fragment, KconfigError> {
     let text = files::read(path)?;
-    Fragment::parse(&path.display().to_string(), &text).map_err(|error| KconfigError::Input(Box::new(error)))
+    Fragment::parse(&path.display().to_string(), &text)
+        .map_err(|error| KconfigError::Input(Box::new(error)))
 }

@@ -227,8 +227,8 @@ fn explained(text: &mut String, finding: &Finding) {
         text,
         1,
         &format!(
-            "{request} is not in the result, which has {found} ({})",
-            request.origin
+            "CONFIG_{}={} is not in the result, which has {found} ({})",
+            request.symbol, request.value, request.origin
         ),
     );
     if !request.needed_by.is_empty() {

@@ -28,7 +28,11 @@ pub fn resolve(
     reporter: &Reporter,
 ) -> Result<KernelConfig, KconfigError> {
     let config = configure(request, solver, reporter)?.config;
-    if config.audit.passed() { Ok(config) } else { Err(KconfigError::Contract(Box::new(config.audit))) }
+    if config.audit.passed() {
+        Ok(config)
+    } else {
+        Err(KconfigError::Contract(Box::new(config.audit)))
+    }
 }
 
 /// A configuration that was made and audited, and what it was made from.
@@ -55,23 +59,55 @@ pub fn configure(
     let tree = &request.tree;
     let base = read_base(request, solver)?;
     let started = Instant::now();
-    let Prepared { index, merged, solved } = prepare(request, &base, solver)?;
-    index.unread().iter().for_each(|file| reporter.warn(format!("Kconfig: {file}")));
+    let Prepared {
+        index,
+        merged,
+        solved,
+    } = prepare(request, &base, solver)?;
+    index
+        .unread()
+        .iter()
+        .for_each(|file| reporter.warn(format!("Kconfig: {file}")));
     let result = parsed("the final configuration", &solved)?;
     let seconds = started.elapsed().as_secs_f64();
-    reporter.detail(format!("olddefconfig done and {} options read in {seconds:.2} s", index.len()));
+    reporter.detail(format!(
+        "olddefconfig done and {} options read in {seconds:.2} s",
+        index.len()
+    ));
 
     let started = Instant::now();
     let mut skipped = merged.skipped.clone();
     let guards = guards(&request.guards, tree, &index, &mut skipped)?;
     let keep_base = request.keep_base;
-    let evidence = Evidence { base: &base, keep_base, merged: &merged, guards: &guards, result: &result };
+    let evidence = Evidence {
+        base: &base,
+        keep_base,
+        merged: &merged,
+        guards: &guards,
+        result: &result,
+    };
     let mut audit = examine(&evidence, tree, &index);
     audit.skipped = skipped;
-    reporter.detail(format!("audited in {:.2} s", started.elapsed().as_secs_f64()));
-    let Merged { origins, requests, .. } = merged;
-    let config = KernelConfig { digest: Sha256::of(&solved), text: solved, audit, origins };
-    Ok(Configured { config, base, result, requests, index })
+    reporter.detail(format!(
+        "audited in {:.2} s",
+        started.elapsed().as_secs_f64()
+    ));
+    let Merged {
+        origins, requests, ..
+    } = merged;
+    let config = KernelConfig {
+        digest: Sha256::of(&solved),
+        text: solved,
+        audit,
+        origins,
+    };
+    Ok(Configured {
+        config,
+        base,
+        result,
+        requests,
+        index,
+    })
 }
 
 /// The base configuration of `request`, checked to be for its architecture.

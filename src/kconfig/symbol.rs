@@ -289,7 +289,10 @@ fn number(text: &str) -> Result<Value, NotAValue> {
             .map_err(|_| NotAValue::TooLarge);
     }
     if !digits(text.strip_prefix('-').unwrap_or(text), 10) {
-        return Err(NotAValue::Word);
+        // Kconfig files give some hexadecimal defaults without 0x, and kbuild writes them as they are.
+        let bare = text.starts_with(|c: char| c.is_ascii_digit()) && digits(text, 16);
+        let hex = bare.then(|| u64::from_str_radix(text, 16).map(Value::Hex));
+        return hex.ok_or(NotAValue::Word)?.map_err(|_| NotAValue::TooLarge);
     }
     text.parse()
         .map(Value::Number)
@@ -348,6 +351,7 @@ mod tests {
             ("", Err(NotAValue::Empty)),
             ("yes", Err(NotAValue::Word)),
             ("y # why", Err(NotAValue::Word)),
+            ("34c", Ok(Value::Hex(0x34c))),
             ("0x", Err(NotAValue::Word)),
             ("-", Err(NotAValue::Word)),
             ("99999999999999999999", Err(NotAValue::TooLarge)),

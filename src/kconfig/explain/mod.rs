@@ -120,7 +120,8 @@ mod tests {
 
     fn index() -> SymbolIndex {
         let series = "6.1".parse().expect("a series");
-        SymbolIndex::read(&TreeFacts::new(fixture(), "fixture", series, Arch::X86)).expect("the fixture")
+        SymbolIndex::read(&TreeFacts::new(fixture(), "fixture", series, Arch::X86))
+            .expect("the fixture")
     }
 
     /// Each case of the file: `= OPTION=wanted, with A=y B=m`, then the whole explanation. With
@@ -133,7 +134,10 @@ mod tests {
         for title in text.lines().filter(|line| line.starts_with("= ")) {
             let (question, given) = title[2..].split_once(", with ").expect("a case");
             let (symbol, wanted) = question.split_once('=').expect("a question");
-            let config: String = given.split_whitespace().map(|line| format!("CONFIG_{line}\n")).collect();
+            let config: String = given
+                .split_whitespace()
+                .map(|line| format!("CONFIG_{line}\n"))
+                .collect();
             let config = ConfigFile::parse("given", &config).expect("a configuration");
             let symbol = symbol.parse().expect("a symbol");
             let why = explain(&symbol, &wanted.parse().expect("a value"), &index, &config);

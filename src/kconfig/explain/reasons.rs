@@ -20,7 +20,12 @@ const NAMED: usize = 4;
 pub(super) struct Reasons<'a> {
     view: View<'a>,
     out: Explanation,
+    /// Options that are explained, or being so.
     seen: Vec<String>,
+    /// Conditions that are told: an `if` around a whole file must not come back with every option in it.
+    told: Vec<Expr>,
+    /// What advice asks for: built in, unless a module was wanted.
+    advised: Tristate,
 }
 
 impl<'a> Reasons<'a> {
@@ -29,6 +34,8 @@ impl<'a> Reasons<'a> {
             view,
             out: Explanation::default(),
             seen: Vec::new(),
+            told: Vec::new(),
+            advised: Tristate::Yes,
         }
     }
 
@@ -64,6 +71,9 @@ impl<'a> Reasons<'a> {
     }
 
     fn tristate(&mut self, name: &str, entry: &Entry, wanted: Tristate) {
+        if wanted == Tristate::Module {
+            self.advised = wanted;
+        }
         let found = self.view.tristate(name);
         if found < wanted {
             self.too_low(name, entry, wanted, 0);
@@ -120,6 +130,12 @@ impl<'a> Reasons<'a> {
     }
 
     fn conditions(&mut self, name: &str, unmet: &[Condition], wanted: Tristate, depth: usize) {
+        let unmet: Vec<&Condition> = unmet
+            .iter()
+            .filter(|condition| !self.told.contains(&condition.expr))
+            .collect();
+        self.told
+            .extend(unmet.iter().map(|condition| condition.expr.clone()));
         for condition in unmet {
             let Some(need) = at_least(&condition.expr, wanted, self.view.config()) else {
                 continue;
@@ -210,11 +226,7 @@ impl<'a> Reasons<'a> {
             let text = format!("this tree has no {name}");
             return self.step(depth, StepKind::Absent, text, &[]);
         };
-        let wanted = if entry.symbol_type == Some(SymbolType::Bool) {
-            Tristate::Yes
-        } else {
-            wanted
-        };
+        let wanted = wanted.max(self.advised_for(&entry));
         if self
             .view
             .visible(&entry)
@@ -225,6 +237,15 @@ impl<'a> Reasons<'a> {
         }
         if entry.has_prompt() {
             self.set(format!("CONFIG_{name}={wanted}"));
+        }
+    }
+
+    /// A module only where one was wanted and can be had.
+    fn advised_for(&self, entry: &Entry) -> Tristate {
+        if self.view.has_three(entry) {
+            self.advised
+        } else {
+            Tristate::Yes
         }
     }
 
@@ -241,6 +262,11 @@ impl<'a> Reasons<'a> {
             .visible(&entry)
             .is_some_and(|visible| visible > Tristate::No);
         if visible {
+            let wanted = if self.view.has_three(&entry) {
+                wanted
+            } else {
+                Tristate::No
+            };
             self.set(format!("CONFIG_{name}={wanted}"));
         } else {
             let text = format!("{name} cannot be set: it follows from other options");

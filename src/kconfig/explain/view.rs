@@ -129,7 +129,10 @@ impl<'a> View<'a> {
         let all: Option<Vec<Expr>> = entry.definitions.iter().map(one).collect();
         match all {
             None => String::new(),
-            Some(mut single) if single.len() == 1 => single.pop().map(|expr| expr.to_string()).unwrap_or_default(),
+            Some(mut single) if single.len() == 1 => single
+                .pop()
+                .map(|expr| expr.to_string())
+                .unwrap_or_default(),
             Some(several) => Expr::Or(several).to_string(),
         }
     }

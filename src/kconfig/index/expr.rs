@@ -98,7 +98,7 @@ impl Expr {
     pub fn value(&self, config: &ConfigFile) -> Option<Tristate> {
         match self {
             Self::Symbol(name) => Some(symbol_tristate(name, config)),
-            Self::Text(text) => Some(text_tristate(text)),
+            Self::Text(text) => Some(text_tristate(text, config)),
             Self::Macro(_) => None,
             Self::Not(inner) => inner.value(config).map(|value| !value),
             Self::And(terms) => fold(terms, config, Tristate::No, std::cmp::min, Tristate::Yes),
@@ -206,10 +206,11 @@ fn symbol_text(name: &str, config: &ConfigFile) -> String {
     }
 }
 
-fn text_tristate(text: &str) -> Tristate {
+/// `m` means nothing where modules are switched off.
+fn text_tristate(text: &str, config: &ConfigFile) -> Tristate {
     match text {
         "y" => Tristate::Yes,
-        "m" => Tristate::Module,
+        "m" => symbol_tristate("MODULES", config).min(Tristate::Module),
         _ => Tristate::No,
     }
 }

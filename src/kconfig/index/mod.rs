@@ -361,33 +361,95 @@ mod tests {
     use super::*;
     use crate::kconfig::tree::Arch;
 
-    /// Needs a kernel tree: `WSLK_TEST_TREE=/path/to/linux`.
+    fn tree(root: impl Into<PathBuf>, arch: Arch) -> TreeFacts {
+        TreeFacts::new(root, "id", "6.1".parse().expect("a series"), arch)
+    }
+
+    fn fixture(arch: Arch) -> TreeFacts {
+        tree(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kconfig"),
+            arch,
+        )
+    }
+
     #[test]
-    fn a_whole_kernel_tree() {
-        let Some(root) = crate::process::env_var("WSLK_TEST_TREE") else {
-            return;
+    fn a_tree_is_read_as_kbuild_reads_it() {
+        let index = SymbolIndex::read(&fixture(Arch::X86)).expect("the fixture");
+        assert_eq!(index.unread(), [] as [&str; 0]);
+        let place = |name: &str| {
+            let entry = index.entry(name)?;
+            let definition = entry.definitions.first()?;
+            Some(format!("{}:{}", definition.file, definition.line))
         };
-        let tree = TreeFacts::new(root, "id", "6.1".parse().expect("series"), Arch::X86);
-        let started = std::time::Instant::now();
-        let index = SymbolIndex::read(&tree).expect("read");
-        eprintln!(
-            "read {} in {:?}, {} bytes, {:?}",
-            index.len(),
-            started.elapsed(),
-            index.text.len(),
-            index.unread()
+        assert_eq!(place("X86").as_deref(), Some("arch/x86/Kconfig:1"));
+        assert_eq!(place("UNIX_DIAG").as_deref(), Some("net/Kconfig:19"));
+        assert_eq!(place("TICK_1000").as_deref(), Some("Kconfig:89"));
+        assert_eq!(place("NOT_AN_OPTION"), None);
+        assert_eq!(place("ARM64"), None);
+        let entry = index.entry("HIDDEN").expect("an option");
+        let selectors: Vec<&str> = entry
+            .selected_by
+            .iter()
+            .map(|selector| selector.by.as_str())
+            .collect();
+        assert_eq!(selectors, ["USER_ONE", "USER_TWO"]);
+        let tick = index.entry("TICK_100").expect("an option");
+        let choice = index.scopes_of(&tick.definitions[0]);
+        assert_eq!(choice[0].members, ["TICK_100", "TICK_250", "TICK_1000"]);
+    }
+
+    #[test]
+    fn another_architecture_is_another_tree() {
+        let index = SymbolIndex::read(&fixture(Arch::Arm64)).expect("the fixture");
+        assert!(index.entry("ARM64").is_some() && index.entry("X86").is_none());
+        assert!(!index.entry("SMP").expect("an option").has_prompt());
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_read_and_damage_is_noticed() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let tree = fixture(Arch::X86);
+        assert!(SymbolIndex::cached(&tree, cache.path()).is_none());
+        let read = SymbolIndex::of(&tree, cache.path()).expect("the fixture");
+        let kept = SymbolIndex::cached(&tree, cache.path()).expect("kept");
+        assert_eq!(kept.text, read.text);
+        let path = place(&tree, cache.path());
+        let packed = std::fs::read(&path).expect("kept");
+        std::fs::write(&path, &packed[..packed.len() / 2]).expect("written");
+        assert!(SymbolIndex::cached(&tree, cache.path()).is_none());
+        let shorter = read.text.rsplit_once('\n').expect("lines").0;
+        assert!(SymbolIndex::from_text(shorter.to_owned()).is_none());
+        assert_eq!(
+            SymbolIndex::of(&tree, cache.path()).expect("again").text,
+            read.text
         );
-        let cache = tempfile::tempdir().expect("folder");
-        SymbolIndex::of(&tree, cache.path()).expect("kept");
-        let started = std::time::Instant::now();
-        let again = SymbolIndex::of(&tree, cache.path()).expect("cached");
-        eprintln!("cached in {:?}", started.elapsed());
-        assert_eq!(again.text, index.text);
-        for name in ["UNIX_DIAG", "EXCLUSIVE_SYSTEM_RAM", "HZ_250"] {
-            eprintln!("{name} {:#?}", index.entry(name).map(|e| json(&e)));
-            for d in index.entry(name).expect("e").definitions {
-                eprintln!("{:#?}", index.scopes_of(&d))
-            }
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_costs_only_its_own_reasons() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = "source \"bad\"\nsource \"gone\"\nconfig GOOD\n\tbool \"Good\"\n";
+        let bad = "config FIRST\n\ttristate \"First\"\n\nconfig SECOND\n\tbool \"Second\"\n\tdepends !!! on\n\nsource \"more\"\n";
+        for (name, text) in [
+            ("Kconfig", root),
+            ("bad", bad),
+            ("more", "config MORE\n\tint \"More\"\n"),
+        ] {
+            std::fs::write(folder.path().join(name), text).expect("written");
         }
+        let index = SymbolIndex::read(&tree(folder.path(), Arch::X86)).expect("a tree");
+        let unread = index.unread();
+        assert_eq!(unread[0], "bad: not understood from about line 4 on");
+        assert!(unread[1].starts_with("gone: "), "{unread:?}");
+        assert_eq!(
+            index.names().collect::<Vec<_>>(),
+            ["FIRST", "GOOD", "MORE", "SECOND"]
+        );
+        let first = index.entry("FIRST").expect("an option");
+        assert_eq!(
+            (first.symbol_type, first.is_unread()),
+            (Some(SymbolType::Tristate), true)
+        );
+        assert!(!index.entry("MORE").expect("an option").is_unread());
     }
 }
