@@ -64,7 +64,9 @@ impl Error {
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
-            Self::Lock(LockError::File(error)) | Self::File(error) => error.hint().map(str::to_owned),
+            Self::Lock(LockError::File(error)) | Self::File(error) => {
+                error.hint().map(str::to_owned)
+            }
             Self::Architecture(_) | Self::BuildName(_) | Self::Start(_) => None,
         }
     }

@@ -82,7 +82,10 @@ fn kconfig(error: &KconfigError) -> Exit {
 
 /// The tree's own tool runs in the builder, so its failures are the builder's.
 fn solver(error: &SolverError) -> Exit {
-    error.0.downcast_ref::<BuildError>().map_or(Exit::Build, build)
+    error
+        .0
+        .downcast_ref::<BuildError>()
+        .map_or(Exit::Build, build)
 }
 
 fn build(error: &BuildError) -> Exit {
@@ -92,7 +95,9 @@ fn build(error: &BuildError) -> Exit {
         | BuildError::EngineRefused { .. }
         | BuildError::NoImage { .. }
         | BuildError::NoTool { .. } => Exit::CannotTest,
-        BuildError::Interrupted { .. } | BuildError::Exec(ExecError::Interrupted { .. }) => Exit::Interrupted,
+        BuildError::Interrupted { .. } | BuildError::Exec(ExecError::Interrupted { .. }) => {
+            Exit::Interrupted
+        }
         BuildError::Left { .. }
         | BuildError::Silent { .. }
         | BuildError::TimedOut { .. }
@@ -110,7 +115,9 @@ fn build(error: &BuildError) -> Exit {
 fn artefact(error: &ArtefactError) -> Exit {
     match error {
         ArtefactError::NoSuchBuild { .. } | ArtefactError::Ambiguous { .. } => Exit::Usage,
-        ArtefactError::Toolbox(error) => error.downcast_ref::<BuildError>().map_or(Exit::Build, build),
+        ArtefactError::Toolbox(error) => error
+            .downcast_ref::<BuildError>()
+            .map_or(Exit::Build, build),
         ArtefactError::File(_)
         | ArtefactError::Damaged { .. }
         | ArtefactError::Schema { .. }

@@ -38,7 +38,6 @@ impl Interrupt {
 }
 
 /// The command line, the program's own name first.
-#[must_use]
 pub fn arguments() -> impl Iterator<Item = OsString> {
     env::args_os()
 }

@@ -57,7 +57,11 @@ fn yard(fault: &str, interrupt: &Interrupt) -> Yard {
     let folder = tempfile::tempdir().expect("a folder");
     let bin = folder.path().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
-    program(&bin, "make", &MAKE.replace("fault\n", &format!("{fault}\n")));
+    program(
+        &bin,
+        "make",
+        &MAKE.replace("fault\n", &format!("{fault}\n")),
+    );
     program(&bin, "depmod", "#!/bin/sh\n");
 
     let home = Home::new(folder.path().join("home"), folder.path().join("cache"));

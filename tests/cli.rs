@@ -2,6 +2,8 @@
 //!
 //! Quick: no engine, no kernel.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -16,7 +18,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -41,16 +45,35 @@ fn kernel_tree(root: &Path) {
         fs::create_dir_all(root.join(folder)).expect("made");
     }
     let makefile = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 21\nEXTRAVERSION = .2\n";
-    for (name, text) in [("Makefile", makefile), ("Kconfig", ""), ("Kbuild", ""), ("kernel/fork.c", "int x;\n")] {
+    for (name, text) in [
+        ("Makefile", makefile),
+        ("Kconfig", ""),
+        ("Kbuild", ""),
+        ("kernel/fork.c", "int x;\n"),
+    ] {
         fs::write(root.join(name), text).expect("written");
     }
 }
 
 #[test]
 fn help_fits_a_screen_and_names_every_verb() {
-    let output = Bench::new().wslk(&["--help"]).assert().success().get_output().stdout.clone();
+    let output = Bench::new()
+        .wslk(&["--help"])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
     let text = String::from_utf8(output).expect("text");
-    for verb in ["tags", "fetch", "config", "explain", "build", "boot", "completions"] {
+    for verb in [
+        "tags",
+        "fetch",
+        "config",
+        "explain",
+        "build",
+        "boot",
+        "completions",
+    ] {
         assert!(text.contains(verb), "{verb}");
     }
     assert!(!text.contains("victim"), "hidden");
@@ -58,7 +81,11 @@ fn help_fits_a_screen_and_names_every_verb() {
 
 #[test]
 fn bad_usage_is_2() {
-    for args in [&["frobnicate"][..], &["fetch", "no-such-tag"], &["--quiet", "--verbose", "tags"]] {
+    for args in [
+        &["frobnicate"][..],
+        &["fetch", "no-such-tag"],
+        &["--quiet", "--verbose", "tags"],
+    ] {
         Bench::new().wslk(args).assert().code(2);
     }
 }
@@ -69,12 +96,18 @@ fn an_unknown_setting_names_the_line_and_the_nearest_key() {
     fs::write(bench.path("wslk.toml"), "[build]\nenigne = \"docker\"\n").expect("written");
     let assert = bench.wslk(&["fetch"]).assert().code(2);
     let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    assert!(text.contains("wslk.toml") && text.contains("did you mean `engine`?"), "{text}");
+    assert!(
+        text.contains("wslk.toml") && text.contains("did you mean `engine`?"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_settings_file_that_was_asked_for_must_exist() {
-    Bench::new().wslk(&["--config", "nowhere.toml", "fetch"]).assert().code(2);
+    Bench::new()
+        .wslk(&["--config", "nowhere.toml", "fetch"])
+        .assert()
+        .code(2);
 }
 
 #[test]
@@ -89,11 +122,20 @@ fn a_directory_that_is_no_kernel_is_2_and_says_what_is_missing() {
 
 #[test]
 fn an_error_is_a_document_with_json() {
-    let assert = Bench::new().wslk(&["--json", "boot", "nothing"]).assert().code(2);
-    let document: Value = serde_json::from_slice(&assert.get_output().stdout).expect("one document");
+    let assert = Bench::new()
+        .wslk(&["--json", "boot", "nothing"])
+        .assert()
+        .code(2);
+    let document: Value =
+        serde_json::from_slice(&assert.get_output().stdout).expect("one document");
     assert_eq!(document["schema"], "wslk/error/1");
     assert_eq!(document["code"], 2);
-    assert!(document["hint"].as_str().is_some_and(|hint| hint.contains("wslk build")), "{document}");
+    assert!(
+        document["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("wslk build")),
+        "{document}"
+    );
 }
 
 #[test]
@@ -105,7 +147,10 @@ fn two_runs_at_once_are_10() {
     kernel_tree(&bench.path("tree"));
     bench.wslk(&["fetch", "--source", "tree"]).assert().code(10);
     lock.unlock().expect("unlocked");
-    bench.wslk(&["fetch", "--source", "tree"]).assert().success();
+    bench
+        .wslk(&["fetch", "--source", "tree"])
+        .assert()
+        .success();
 }
 
 #[test]
@@ -113,7 +158,10 @@ fn a_folder_is_fetched_pinned_and_known_again() {
     let bench = Bench::new();
     kernel_tree(&bench.path("tree"));
     let fetch = |args: &[&str]| {
-        let assert = bench.wslk(&[&["--json", "fetch", "--source", "tree"], args].concat()).assert().success();
+        let assert = bench
+            .wslk(&[&["--json", "fetch", "--source", "tree"], args].concat())
+            .assert()
+            .success();
         serde_json::from_slice::<Value>(&assert.get_output().stdout).expect("one document")
     };
     let first = fetch(&[]);
@@ -128,7 +176,10 @@ fn a_home_that_cannot_be_written_says_what_to_do() {
     let bench = Bench::new();
     fs::write(bench.path("file"), "").expect("written");
     kernel_tree(&bench.path("tree"));
-    let assert = bench.wslk(&["--home", "file/home", "fetch", "--source", "tree"]).assert().code(2);
+    let assert = bench
+        .wslk(&["--home", "file/home", "fetch", "--source", "tree"])
+        .assert()
+        .code(2);
     let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(text.contains("file/home"), "{text}");
 }
@@ -136,7 +187,10 @@ fn a_home_that_cannot_be_written_says_what_to_do() {
 #[test]
 fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
-        let assert = Bench::new().wslk(&["completions", shell]).assert().success();
+        let assert = Bench::new()
+            .wslk(&["completions", shell])
+            .assert()
+            .success();
         assert!(!assert.get_output().stdout.is_empty(), "{shell}");
     }
 }

@@ -4,6 +4,8 @@
 //! `linux-source-6.1`, or the tarball, tree or repository in WSLK_TEST_SOURCE. The steps build on each
 //! other, as a user's do; so they are one test.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,8 +42,15 @@ impl Story {
     /// Runs to the expected exit code and returns the document.
     fn ends(command: &mut Command, code: i32) -> Value {
         let output = command.output().expect("starts");
-        let (out, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{command:?}\n{out}\n{talk}");
+        let (out, talk) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{command:?}\n{out}\n{talk}"
+        );
         serde_json::from_str(&out).expect("one document")
     }
 }
@@ -56,7 +65,10 @@ fn proved(document: &Value) {
     assert_eq!(document["boot"]["verdict"], "passed");
     assert_eq!(document["boot"]["config_matches"], true);
     for layout in ["flat", "nested"] {
-        assert_eq!(document["boot"]["modules"][layout]["works"], true, "{document}");
+        assert_eq!(
+            document["boot"]["modules"][layout]["works"], true,
+            "{document}"
+        );
     }
 }
 
@@ -65,7 +77,10 @@ fn built_proved_and_known_again(story: &Story) -> Value {
     assert_eq!(first["fresh"], true);
     proved(&first);
     let release = first["manifest"]["release"].as_str().expect("text");
-    assert!(release.contains("-microsoft-standard-WSL2-wslk-"), "{release}");
+    assert!(
+        release.contains("-microsoft-standard-WSL2-wslk-"),
+        "{release}"
+    );
 
     let again = Story::ends(&mut story.build(&["--profile", "tiny", "--offline"]), 0);
     assert_eq!(again["fresh"], false);
@@ -75,7 +90,11 @@ fn built_proved_and_known_again(story: &Story) -> Value {
 }
 
 fn sums_agree(folder: &Path) {
-    Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(folder).assert().success();
+    Command::new("sha256sum")
+        .args(["--check", "--quiet", "SHA256SUMS"])
+        .current_dir(folder)
+        .assert()
+        .success();
 }
 
 /// The same kernel but for one option: its boot test must fail, and say where to look.
@@ -87,19 +106,34 @@ fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) {
     let base = story.folder.join("without-unix-diag.config");
     fs::write(&base, without).expect("written");
     let base = base.to_str().expect("text");
-    let failure = Story::ends(&mut story.build(&["--profile", "stock", "--base-config", base]), 6);
+    let failure = Story::ends(
+        &mut story.build(&["--profile", "stock", "--base-config", base]),
+        6,
+    );
     let message = failure["message"].as_str().expect("text");
     assert!(message.contains("unix"), "{message}");
-    assert!(failure["hint"].as_str().expect("text").contains("UNIX_DIAG"), "{failure}");
+    assert!(
+        failure["hint"]
+            .as_str()
+            .expect("text")
+            .contains("UNIX_DIAG"),
+        "{failure}"
+    );
 }
 
 fn fragments_that_disagree_are_4(story: &Story) {
     let fragment = story.folder.join("mine.config");
     fs::write(&fragment, "# CONFIG_UNIX_DIAG is not set\n").expect("written");
     let fragment = fragment.to_str().expect("text");
-    let failure = Story::ends(&mut story.build(&["--profile", "tiny", "--fragment", fragment]), 4);
+    let failure = Story::ends(
+        &mut story.build(&["--profile", "tiny", "--fragment", fragment]),
+        4,
+    );
     let message = failure["message"].as_str().expect("text");
-    assert!(message.contains("mine.config:1") && message.contains("criu.config:"), "{message}");
+    assert!(
+        message.contains("mine.config:1") && message.contains("criu.config:"),
+        "{message}"
+    );
 }
 
 fn a_missing_qemu_is_7(story: &Story) {
@@ -112,12 +146,19 @@ fn a_missing_qemu_is_7(story: &Story) {
     }
     let mut command = story.wslk(&["boot", "latest", "--engine", &story.engine]);
     let failure = Story::ends(command.env("PATH", &bin), 7);
-    assert!(failure["message"].as_str().is_some_and(|text| text.contains("qemu")), "{failure}");
+    assert!(
+        failure["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("qemu")),
+        "{failure}"
+    );
 }
 
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 #[test]
@@ -133,7 +174,11 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let engine = env::var("WSLK_TEST_ENGINE").unwrap_or_else(|_| "auto".to_owned());
-    let story = Story { folder: folder.path().to_owned(), source, engine };
+    let story = Story {
+        folder: folder.path().to_owned(),
+        source,
+        engine,
+    };
     let good = built_proved_and_known_again(&story);
     fragments_that_disagree_are_4(&story);
     a_missing_qemu_is_7(&story);

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 pub use self::evidence::Evidence;
 pub use self::finished::Build;
 pub use self::manifest::{
-    BadBuildId, BuildId, BuildRef, BuilderFacts, Change, Inputs, Manifest, Output, SCHEMA, SourceFacts,
+    BadBuildId, BuildId, BuildRef, BuilderFacts, Change, Inputs, Manifest, Output, SCHEMA,
+    SourceFacts,
 };
 pub use self::modules_disk::{
     DiskRequest, ModulesDisk, ToolCall, Toolbox, ToolboxError, write_modules_disk,

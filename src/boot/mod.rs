@@ -30,12 +30,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::BootError;
-pub use self::plan::Plan;
-pub use self::run::{REPORT, Stand, plan, read_report, test};
-pub use self::tools::{GuestTools, ToolSource};
 pub use self::outcome::{
     Accel, BootReport, Failure, FailureKind, LayoutReport, ModulesReport, Phase, SCHEMA, Verdict,
 };
+pub use self::plan::Plan;
+pub use self::run::{REPORT, Stand, plan, read_report, test};
+pub use self::tools::{GuestTools, ToolSource};
 
 /// What is tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,9 @@ impl std::str::FromStr for AccelChoice {
             "auto" => Ok(Self::Auto),
             "kvm" => Ok(Self::Kvm),
             "tcg" => Ok(Self::Tcg),
-            _ => Err(format!("`{word}` is no accelerator; it is auto, kvm or tcg")),
+            _ => Err(format!(
+                "`{word}` is no accelerator; it is auto, kvm or tcg"
+            )),
         }
     }
 }

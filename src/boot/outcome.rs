@@ -56,13 +56,21 @@ impl BootReport {
     /// Why it failed, a sentence each.
     #[must_use]
     pub fn reasons(&self) -> Vec<&str> {
-        self.failures.iter().map(|failure| failure.reason.as_str()).collect()
+        self.failures
+            .iter()
+            .map(|failure| failure.reason.as_str())
+            .collect()
     }
 
     /// What to look at after a failure.
     #[must_use]
     pub fn hint(&self) -> String {
-        let mut options: Vec<&str> = self.failures.iter().flat_map(|failure| &failure.options).map(String::as_str).collect();
+        let mut options: Vec<&str> = self
+            .failures
+            .iter()
+            .flat_map(|failure| &failure.options)
+            .map(String::as_str)
+            .collect();
         options.sort_unstable();
         options.dedup();
         match options.as_slice() {

@@ -15,7 +15,12 @@ use crate::source::{Series, TagQuery};
 /// A WSL2 kernel that can checkpoint and restore processes: fetched by tag, audited, compiled in a
 /// container, boot-tested with CRIU.
 #[derive(Debug, Parser)]
-#[command(name = "wslk", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "wslk",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// Flags that every verb takes.
     #[command(flatten)]

@@ -53,7 +53,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
 
 fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
     let interrupt = Interrupt::listen().map_err(Error::Start)?;
-    let session = Session { context: context(&cli.global, interrupt)?, global: cli.global, output };
+    let session = Session {
+        context: context(&cli.global, interrupt)?,
+        global: cli.global,
+        output,
+    };
     match cli.verb {
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
@@ -79,14 +83,26 @@ struct Session<'a> {
 impl Session<'_> {
     /// The settings, after flags, file and defaults.
     fn settings(&self, overrides: settings::Overrides) -> Result<settings::Settings, Error> {
-        let candidates = [PathBuf::from("wslk.toml"), process::config_home().join("wslk/config.toml")];
+        let candidates = [
+            PathBuf::from("wslk.toml"),
+            process::config_home().join("wslk/config.toml"),
+        ];
         let found = settings::load(self.global.config.as_deref(), &candidates)?;
         // Pins belong to a project where there is one, as its settings do; else to the home.
-        let project = found.as_ref().is_some_and(|(path, _)| *path != candidates[1]);
+        let project = found
+            .as_ref()
+            .is_some_and(|(path, _)| *path != candidates[1]);
         let (path, raw) = found.unwrap_or_default();
         let folder = path.parent().map(PathBuf::from).unwrap_or_default();
-        let pins = if project { folder.clone() } else { self.context.home.root().to_owned() };
-        let place = Place { folder, lock_file: pins.join("wslk.lock") };
+        let pins = if project {
+            folder.clone()
+        } else {
+            self.context.home.root().to_owned()
+        };
+        let place = Place {
+            folder,
+            lock_file: pins.join("wslk.lock"),
+        };
         Ok(settings::resolve(overrides, raw, &place)?)
     }
 }

@@ -43,7 +43,10 @@ impl Output {
     /// Answers a verb: `body` as a JSON document with `--json`, else `text`.
     pub(super) fn answer(&self, verb: &str, body: &impl Serialize, text: &str) {
         if self.json {
-            print_json(&Document { schema: format!("wslk/{verb}/1"), body });
+            print_json(&Document {
+                schema: format!("wslk/{verb}/1"),
+                body,
+            });
         } else {
             print(text);
         }
@@ -60,7 +63,11 @@ impl Output {
                 hint: error.hint(),
             });
         }
-        let (bold, plain) = if self.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (bold, plain) = if self.colour {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         let mut text = format!("{bold}error:{plain} {}\n", error.chain());
         if let Some(diagnostic) = error.diagnostic() {
             text = drawn(diagnostic, self.colour).unwrap_or(text);
@@ -74,9 +81,15 @@ impl Output {
 
 /// The lines at fault with a mark under the place.
 fn drawn(diagnostic: &dyn miette::Diagnostic, colour: bool) -> Option<String> {
-    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
     let mut text = String::new();
-    GraphicalReportHandler::new_themed(theme).render_report(&mut text, diagnostic).ok()?;
+    GraphicalReportHandler::new_themed(theme)
+        .render_report(&mut text, diagnostic)
+        .ok()?;
     Some(text)
 }
 
@@ -87,12 +100,17 @@ pub(super) fn print(text: &str) {
 }
 
 fn print_json(document: &impl Serialize) {
-    let text = serde_json::to_string_pretty(document).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
+    let text =
+        serde_json::to_string_pretty(document).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
     print(&format!("{text}\n"));
 }
 
 /// Help and version go to standard output, bad usage to standard error.
 pub(super) fn usage(error: &clap::Error) -> u8 {
     let _closed = error.print();
-    if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 }
+    if error.use_stderr() {
+        Exit::Usage as u8
+    } else {
+        Exit::Done as u8
+    }
 }

@@ -34,9 +34,15 @@ struct Contract {
 }
 
 impl<'a> Proof<'a> {
-    pub(super) fn new(build: &'a Build, fresh: bool, boot: Option<&'a BootReport>) -> Result<Self, Error> {
+    pub(super) fn new(
+        build: &'a Build,
+        fresh: bool,
+        boot: Option<&'a BootReport>,
+    ) -> Result<Self, Error> {
         let audit = Audit::from_json(&build.audit(), &files::read(&build.audit())?)?;
-        let scenarios = boot.and_then(|boot| boot.smoke.as_ref()).map_or(&[][..], |smoke| &smoke.scenarios);
+        let scenarios = boot
+            .and_then(|boot| boot.smoke.as_ref())
+            .map_or(&[][..], |smoke| &smoke.scenarios);
         Ok(Self {
             fresh,
             folder: build.folder().display().to_string(),
@@ -48,7 +54,11 @@ impl<'a> Proof<'a> {
     }
 
     pub(super) fn text(&self) -> String {
-        let title = if self.fresh { "built" } else { "nothing to build: unchanged" };
+        let title = if self.fresh {
+            "built"
+        } else {
+            "nothing to build: unchanged"
+        };
         let mut text = format!("{title} {}\n\n", self.manifest.id);
         text.push_str(&table(&self.facts()));
         if !self.scenarios.is_empty() {
@@ -60,18 +70,32 @@ impl<'a> Proof<'a> {
 
     fn facts(&self) -> Vec<Vec<String>> {
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let mut rows = vec![row("kernel", format!("{}, {}", self.manifest.release, self.size_of(artefact::KERNEL)))];
+        let mut rows = vec![row(
+            "kernel",
+            format!(
+                "{}, {}",
+                self.manifest.release,
+                self.size_of(artefact::KERNEL)
+            ),
+        )];
         if self.manifest.outputs.contains_key(artefact::MODULES_DISK) {
             rows.push(row("modules", self.modules()));
         }
         rows.push(row("contract", self.contract.text()));
-        rows.push(row("boot test", self.boot.map_or_else(|| "not made".to_owned(), boot_line)));
+        rows.push(row(
+            "boot test",
+            self.boot.map_or_else(|| "not made".to_owned(), boot_line),
+        ));
         rows.push(row("files", self.folder.clone()));
         rows
     }
 
     fn modules(&self) -> String {
-        let disk = format!("{}, {}", artefact::MODULES_DISK, self.size_of(artefact::MODULES_DISK));
+        let disk = format!(
+            "{}, {}",
+            artefact::MODULES_DISK,
+            self.size_of(artefact::MODULES_DISK)
+        );
         match self.boot.and_then(|boot| boot.modules.as_ref()) {
             Some(modules) => format!(
                 "{disk}: {} modules, flat layout {}, nested layout {}",
@@ -84,11 +108,16 @@ impl<'a> Proof<'a> {
     }
 
     fn size_of(&self, output: &str) -> String {
-        self.manifest.outputs.get(output).map_or_else(String::new, |output| size(output.size))
+        self.manifest
+            .outputs
+            .get(output)
+            .map_or_else(String::new, |output| size(output.size))
     }
 
     fn scenario_rows(&self) -> Vec<Vec<String>> {
-        let head = ["dumped and restored", "verdict", "cycles", "seconds"].map(str::to_owned).to_vec();
+        let head = ["dumped and restored", "verdict", "cycles", "seconds"]
+            .map(str::to_owned)
+            .to_vec();
         let row = |scenario: &ScenarioReport| {
             vec![
                 scenario.name.clone(),
@@ -97,7 +126,9 @@ impl<'a> Proof<'a> {
                 format!("{:.1}", scenario.seconds),
             ]
         };
-        std::iter::once(head).chain(self.scenarios.iter().map(row)).collect()
+        std::iter::once(head)
+            .chain(self.scenarios.iter().map(row))
+            .collect()
     }
 }
 
@@ -120,18 +151,27 @@ impl From<&Audit> for Contract {
             requested: audit.requested.len(),
             guarded: audit.guarded.len(),
             base_options: audit.base_options,
-            warnings: audit.warnings().map(|finding| finding.request.symbol.to_string()).collect(),
+            warnings: audit
+                .warnings()
+                .map(|finding| finding.request.symbol.to_string())
+                .collect(),
         }
     }
 }
 
 fn boot_line(boot: &BootReport) -> String {
-    let userspace = boot.userspace_seconds.map(|seconds| format!(", userspace after {seconds:.1} s")).unwrap_or_default();
+    let userspace = boot
+        .userspace_seconds
+        .map(|seconds| format!(", userspace after {seconds:.1} s"))
+        .unwrap_or_default();
     let config = match boot.config_matches {
         Some(true) => ", runs the configuration that was built",
         _ => "",
     };
-    format!("{} in {:.1} s under {}{userspace}{config}", boot.verdict, boot.seconds, boot.accel)
+    format!(
+        "{} in {:.1} s under {}{userspace}{config}",
+        boot.verdict, boot.seconds, boot.accel
+    )
 }
 
 fn works(works: bool) -> &'static str {

@@ -4,7 +4,8 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 
 use super::args::{
-    BootArgs, BuildArgs, Cli, CompletionsArgs, ConfigArgs, ExplainArgs, FetchArgs, TagsArgs, overrides,
+    BootArgs, BuildArgs, Cli, CompletionsArgs, ConfigArgs, ExplainArgs, FetchArgs, TagsArgs,
+    overrides,
 };
 use super::table::table;
 use super::{Session, output, proof};
@@ -36,7 +37,13 @@ pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
         commit: tag.commit.to_string(),
     };
     let text = table(&tags.iter().map(line).collect::<Vec<_>>());
-    session.output.answer("tags", &Tags { tags: tags.iter().map(row).collect() }, &text);
+    session.output.answer(
+        "tags",
+        &Tags {
+            tags: tags.iter().map(row).collect(),
+        },
+        &text,
+    );
     Ok(())
 }
 
@@ -105,7 +112,12 @@ pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Er
 }
 
 pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error> {
-    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine, args.guest))?;
+    let settings = session.settings(overrides!(
+        args.source,
+        args.kconfig,
+        args.engine,
+        args.guest
+    ))?;
     let built = pipeline::build(&session.context, &settings, args.tag, !args.no_boot)?;
     let proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
     session.output.answer("build", &proof, &proof.text());

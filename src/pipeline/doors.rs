@@ -24,7 +24,10 @@ impl Toolbox for DiskTools<'_> {
             .args(args)
             .mount(Mount::write(&call.folder, FOLDER))
             .dir(FOLDER);
-        let job = call.env.iter().fold(job, |job, (name, value)| job.env(name, value));
+        let job = call
+            .env
+            .iter()
+            .fold(job, |job, (name, value)| job.env(name, value));
         self.0.job(&job)?;
         Ok(())
     }
@@ -36,11 +39,14 @@ pub(super) struct GuestToolsDoor<'a>(pub(super) &'a Builder);
 
 impl ToolSource for GuestToolsDoor<'_> {
     fn id(&self) -> String {
-        self.0.image().map_or_else(|| "this machine".to_owned(), |image| image.id.clone())
+        self.0
+            .image()
+            .map_or_else(|| "this machine".to_owned(), |image| image.id.clone())
     }
 
     fn export(&self, script: &str, tar: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let job = Job::script("export of the guest's tools", script).stdout(Stdout::File(PathBuf::from(tar)));
+        let job = Job::script("export of the guest's tools", script)
+            .stdout(Stdout::File(PathBuf::from(tar)));
         self.0.job(&job)?;
         Ok(())
     }
@@ -52,10 +58,14 @@ pub(super) struct KconfigDoor<'a>(pub(super) KconfigSolver<'a>);
 
 impl Solver for KconfigDoor<'_> {
     fn base(&self, target: &str) -> Result<String, SolverError> {
-        self.0.base(target).map_err(|error| SolverError(Box::new(error)))
+        self.0
+            .base(target)
+            .map_err(|error| SolverError(Box::new(error)))
     }
 
     fn olddefconfig(&self, merged: &str) -> Result<String, SolverError> {
-        self.0.olddefconfig(merged).map_err(|error| SolverError(Box::new(error)))
+        self.0
+            .olddefconfig(merged)
+            .map_err(|error| SolverError(Box::new(error)))
     }
 }

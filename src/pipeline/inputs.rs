@@ -34,7 +34,10 @@ impl Ingredients<'_> {
             .with("architecture", self.target.to_string())
             .with("base configuration", base(self.base)?)
             .with("engine", self.builder.engine().kind().name())
-            .with("builder image", self.builder.image().map_or("none", |image| &image.id));
+            .with(
+                "builder image",
+                self.builder.image().map_or("none", |image| &image.id),
+            );
         let inputs = self.fragments.iter().fold(inputs, |inputs, fragment| {
             let digest = Sha256::of(fragment.text()).to_string();
             inputs.with(format!("fragment {}", fragment.name()), digest)

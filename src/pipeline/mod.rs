@@ -24,7 +24,9 @@ use crate::kconfig::{Arch, Card, KernelConfig, NotAnArch, Symbol};
 use crate::process::{self, Interrupt};
 use crate::report::Reporter;
 use crate::settings::Settings;
-use crate::source::{self, FetchRequest, Patience, RemoteTag, Series, SourceTree, Sources, TagQuery};
+use crate::source::{
+    self, FetchRequest, Patience, RemoteTag, Series, SourceTree, Sources, TagQuery,
+};
 
 /// What every stage works with.
 #[derive(Debug, Clone)]
@@ -62,24 +64,39 @@ pub struct Built {
 }
 
 /// The tags of the upstream, newest first.
-pub fn tags(context: &Context, settings: &Settings, series: Option<&Series>) -> Result<Vec<RemoteTag>, Error> {
+pub fn tags(
+    context: &Context,
+    settings: &Settings,
+    series: Option<&Series>,
+) -> Result<Vec<RemoteTag>, Error> {
     let mut tags = source::list_tags(&settings.upstream, &context.interrupt)?;
     tags.retain(|tag| series.is_none_or(|series| tag.tag.series() == *series));
     Ok(tags)
 }
 
 /// The source tree: fetched, checked, pinned.
-pub fn fetch(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<SourceTree, Error> {
+pub fn fetch(
+    context: &Context,
+    settings: &Settings,
+    want: Option<TagQuery>,
+) -> Result<SourceTree, Error> {
     let _lock = Lock::take(&context.home.lock())?;
     fetch_locked(context, settings, want)
 }
 
 /// The final configuration of a tree, and its audit.
-pub fn configure(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<Configured, Error> {
+pub fn configure(
+    context: &Context,
+    settings: &Settings,
+    want: Option<TagQuery>,
+) -> Result<Configured, Error> {
     let _lock = Lock::take(&context.home.lock())?;
     let prepared = Prepared::new(context, settings, want)?;
     let config = prepared.configure(context, settings)?;
-    Ok(Configured { tree: prepared.tree, config })
+    Ok(Configured {
+        tree: prepared.tree,
+        config,
+    })
 }
 
 /// What an option is under the final configuration, and why.
@@ -114,11 +131,19 @@ pub fn build(
         true => Some(proof(context, settings, &prepared.builder, &build)?),
         false => None,
     };
-    Ok(Built { build, fresh, report })
+    Ok(Built {
+        build,
+        fresh,
+        report,
+    })
 }
 
 /// Boot-tests a finished build again.
-pub fn boot(context: &Context, settings: &Settings, name: &BuildRef) -> Result<(Build, BootReport), Error> {
+pub fn boot(
+    context: &Context,
+    settings: &Settings,
+    name: &BuildRef,
+) -> Result<(Build, BootReport), Error> {
     let _lock = Lock::take(&context.home.lock())?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
@@ -126,7 +151,11 @@ pub fn boot(context: &Context, settings: &Settings, name: &BuildRef) -> Result<(
     Ok((build, report))
 }
 
-fn fetch_locked(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<SourceTree, Error> {
+fn fetch_locked(
+    context: &Context,
+    settings: &Settings,
+    want: Option<TagQuery>,
+) -> Result<SourceTree, Error> {
     let request = FetchRequest {
         upstream: settings.upstream.clone(),
         want,
@@ -148,7 +177,11 @@ fn sources<'a>(context: &'a Context, settings: &Settings) -> Sources<'a> {
 }
 
 fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
-    let engine = Engine::find(settings.engine, Arc::clone(&context.runner), &context.reporter)?;
+    let engine = Engine::find(
+        settings.engine,
+        Arc::clone(&context.runner),
+        &context.reporter,
+    )?;
     let image = Image::ensure(&engine, &context.reporter)?;
     let builder = Builder::new(engine, image, settings.limits, &context.home);
     builder.remove_leftovers(&context.reporter)?;
@@ -161,11 +194,18 @@ fn host_target() -> Result<Target, Error> {
 }
 
 fn host_arch() -> Result<Arch, Error> {
-    process::ARCH.parse().map_err(|error: NotAnArch| Error::Architecture(error.to_string()))
+    process::ARCH
+        .parse()
+        .map_err(|error: NotAnArch| Error::Architecture(error.to_string()))
 }
 
 /// The evidence that there is, if it is about these very bytes and good; else that of a new test.
-fn proof(context: &Context, settings: &Settings, builder: &Builder, build: &Build) -> Result<BootReport, Error> {
+fn proof(
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    build: &Build,
+) -> Result<BootReport, Error> {
     if build.is_proven()? {
         return Ok(boot::read_report(&build.boot_folder())?);
     }
@@ -178,9 +218,15 @@ fn boot_test(
     builder: &Builder,
     build: &Build,
 ) -> Result<BootReport, Error> {
-    context.reporter.stage("boot", build.manifest().release.clone());
+    context
+        .reporter
+        .stage("boot", build.manifest().release.clone());
     build.verify()?;
-    let tools = GuestTools::from(&GuestToolsDoor(builder), &context.home.guest_tools(), &context.reporter)?;
+    let tools = GuestTools::from(
+        &GuestToolsDoor(builder),
+        &context.home.guest_tools(),
+        &context.reporter,
+    )?;
     let subject = Subject {
         kernel: build.kernel(),
         config: build.config(),
@@ -195,5 +241,9 @@ fn boot_test(
         reporter: &context.reporter,
     };
     let report = boot::test(&subject, &settings.boot, &stand)?;
-    if report.passed() { Ok(report) } else { Err(Error::KernelFailed(Box::new(report))) }
+    if report.passed() {
+        Ok(report)
+    } else {
+        Err(Error::KernelFailed(Box::new(report)))
+    }
 }

@@ -9,12 +9,15 @@ use super::Context;
 use super::doors::{DiskTools, KconfigDoor};
 use super::inputs::Ingredients;
 use crate::artefact::{
-    self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts, Store,
+    self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts,
+    Store,
 };
 use crate::build::{self, BuildPlan, Builder, Compiled, KconfigSolver, Target};
 use crate::error::Error;
 use crate::files;
-use crate::kconfig::{self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts};
+use crate::kconfig::{
+    self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
+};
 use crate::settings::Settings;
 use crate::source::{self, PatchSet, SourceTree, TagQuery};
 
@@ -36,7 +39,11 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(context: &Context, settings: &Settings, want: Option<TagQuery>) -> Result<Self, Error> {
+    pub(super) fn new(
+        context: &Context,
+        settings: &Settings,
+        want: Option<TagQuery>,
+    ) -> Result<Self, Error> {
         let tree = super::fetch_locked(context, settings, want)?;
         let patches = match &settings.patches {
             Some(folder) => PatchSet::read(folder, tree.series())?,
@@ -86,21 +93,32 @@ impl Prepared {
             Lookup::Damaged(error) => reporter.warn(format!("building again: {error}")),
             Lookup::Changed { since, changes } => {
                 reporter.note(format!("changed since {since}:"));
-                changes.iter().for_each(|change| reporter.note(format!("  {change}")));
+                changes
+                    .iter()
+                    .for_each(|change| reporter.note(format!("  {change}")));
             }
         }
         Ok(None)
     }
 
     /// The audited configuration.
-    pub(super) fn configure(&self, context: &Context, settings: &Settings) -> Result<KernelConfig, Error> {
+    pub(super) fn configure(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<KernelConfig, Error> {
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
         Ok(kconfig::resolve(&request, &door, &context.reporter)?)
     }
 
     /// What `explain` shows of an option, whether or not the contract is kept.
-    pub(super) fn explain(&self, context: &Context, settings: &Settings, symbol: &Symbol) -> Result<Card, Error> {
+    pub(super) fn explain(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        symbol: &Symbol,
+    ) -> Result<Card, Error> {
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
         let configured = kconfig::configure(&request, &door, &context.reporter)?;
@@ -115,11 +133,27 @@ impl Prepared {
         Ok(source::apply_patches(&self.tree, &self.patches, &sources)?.tree)
     }
 
-    fn config_request(&self, context: &Context, tree: &SourceTree) -> (KconfigDoor<'_>, ConfigRequest) {
-        context.reporter.stage("config", format!("{}, profile {}", tree.version, self.profile));
+    fn config_request(
+        &self,
+        context: &Context,
+        tree: &SourceTree,
+    ) -> (KconfigDoor<'_>, ConfigRequest) {
+        context.reporter.stage(
+            "config",
+            format!("{}, profile {}", tree.version, self.profile),
+        );
         let id = tree.tree.to_string();
-        let work = context.home.work().join("config").join(BuildPlan::key(&id, &self.builder, self.target));
-        let door = KconfigDoor(KconfigSolver::new(&self.builder, &tree.root, work, self.target));
+        let work = context.home.work().join("config").join(BuildPlan::key(
+            &id,
+            &self.builder,
+            self.target,
+        ));
+        let door = KconfigDoor(KconfigSolver::new(
+            &self.builder,
+            &tree.root,
+            work,
+            self.target,
+        ));
         let request = ConfigRequest {
             tree: TreeFacts::new(&tree.root, id, tree.series(), self.arch),
             base: self.base.clone(),
@@ -133,7 +167,12 @@ impl Prepared {
     }
 
     /// Configures, compiles, packs and publishes.
-    pub(super) fn make(&self, context: &Context, settings: &Settings, store: &Store) -> Result<Build, Error> {
+    pub(super) fn make(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        store: &Store,
+    ) -> Result<Build, Error> {
         let started = Instant::now();
         // The compiler reads what lies on the disk now, not what lay there when it was fetched.
         self.tree.verify()?;
@@ -157,7 +196,12 @@ impl Prepared {
         Ok(draft.publish(manifest)?)
     }
 
-    fn compile(&self, context: &Context, settings: &Settings, config: &KernelConfig) -> Result<Compiled, Error> {
+    fn compile(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        config: &KernelConfig,
+    ) -> Result<Compiled, Error> {
         let tree = self.patched(context, settings)?;
         let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.target);
         let ccache = context.home.ccache();
@@ -169,10 +213,17 @@ impl Prepared {
             target: self.target,
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache: self.builder.tools()?.contains_key("ccache").then_some(ccache),
+            ccache: self
+                .builder
+                .tools()?
+                .contains_key("ccache")
+                .then_some(ccache),
             silence: settings.silence,
         };
-        context.reporter.stage("build", format!("{} in {}", self.id, self.builder.engine().kind()));
+        context.reporter.stage(
+            "build",
+            format!("{} in {}", self.id, self.builder.engine().kind()),
+        );
         Ok(build::run(&plan, &self.builder, &context.reporter)?)
     }
 
@@ -205,7 +256,11 @@ impl Prepared {
             tag: self.tree.tag.as_ref().map(ToString::to_string),
             commit: self.tree.commit.as_ref().map(ToString::to_string),
             tree: self.tree.tree.to_string(),
-            patches: self.patches.names().map(|patch| patch.name.clone()).collect(),
+            patches: self
+                .patches
+                .names()
+                .map(|patch| patch.name.clone())
+                .collect(),
         }
     }
 

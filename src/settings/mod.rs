@@ -51,24 +51,9 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum SettingsError {
     /// The file cannot be understood.
-    #[error("{name}, line {line}: {message}")]
-    File {
-        /// The file.
-        name: String,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-        /// What may have been meant.
-        #[help]
-        advice: Option<String>,
-        /// The whole text.
-        #[source_code]
-        text: NamedSource<String>,
-        /// The place.
-        #[label("here")]
-        span: SourceSpan,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(Box<FileFault>),
     /// A value is not one of those that its key takes.
     #[error("{key} = `{value}`: {reason}")]
     Value {
@@ -87,15 +72,40 @@ pub enum SettingsError {
     Read(#[from] FileError),
 }
 
+/// What is wrong with a settings file, and where.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{name}, line {line}: {message}")]
+pub struct FileFault {
+    /// The file.
+    pub name: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What may have been meant.
+    #[help]
+    pub advice: Option<String>,
+    #[source_code]
+    text: NamedSource<String>,
+    #[label("here")]
+    span: SourceSpan,
+}
+
 /// A settings file: the one asked for, which must exist, or the first of `candidates` that does.
-pub fn load(asked: Option<&Path>, candidates: &[PathBuf]) -> Result<Option<(PathBuf, Raw)>, SettingsError> {
+pub fn load(
+    asked: Option<&Path>,
+    candidates: &[PathBuf],
+) -> Result<Option<(PathBuf, Raw)>, SettingsError> {
     if let Some(path) = asked {
         let raw = parse(&path.display().to_string(), &files::read(path)?)?;
         return Ok(Some((path.to_owned(), raw)));
     }
     for path in candidates {
         if let Some(text) = files::read_if_there(path)? {
-            return Ok(Some((path.clone(), parse(&path.display().to_string(), &text)?)));
+            return Ok(Some((
+                path.clone(),
+                parse(&path.display().to_string(), &text)?,
+            )));
         }
     }
     Ok(None)
@@ -106,7 +116,7 @@ impl SettingsError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::File { advice, .. } => advice.clone(),
+            Self::File(fault) => fault.advice.clone(),
             Self::Read(error) => error.hint().map(str::to_owned),
             Self::Value { .. } | Self::NoDefault(_) => None,
         }

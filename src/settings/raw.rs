@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
 
-use super::SettingsError;
+use super::{FileFault, SettingsError};
 
 /// A settings file. Nothing is required.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -83,22 +83,32 @@ pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
 
 fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
     let span = error.span().unwrap_or(0..0);
-    SettingsError::File {
-        message: error.message().lines().next().unwrap_or("not valid TOML").to_owned(),
+    SettingsError::File(Box::new(FileFault {
+        message: error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or("not valid TOML")
+            .to_owned(),
         advice: unknown_key_advice(error.message()),
         line: text[..span.start.min(text.len())].matches('\n').count() + 1,
         name: name.to_owned(),
         text: NamedSource::new(name, text.to_owned()),
         span: SourceSpan::from(span),
-    }
+    }))
 }
 
 /// "did you mean" out of serde's own list of the known keys, so that there is no second list.
 fn unknown_key_advice(message: &str) -> Option<String> {
-    let mut words = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let mut words = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
     let unknown = words.next()?;
-    let (known, distance) =
-        words.map(|known| (known, strsim::damerau_levenshtein(unknown, known))).min_by_key(|(_, distance)| *distance)?;
+    let (known, distance) = words
+        .map(|known| (known, strsim::damerau_levenshtein(unknown, known)))
+        .min_by_key(|(_, distance)| *distance)?;
     Some(if distance <= known.len().div_ceil(2) {
         format!("did you mean `{known}`?")
     } else {
@@ -113,21 +123,29 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_line_and_the_nearest_key() {
         let cases = [
-            ("[build]\nenigne = \"docker\"\n", 2, "did you mean `engine`?"),
+            (
+                "[build]\nenigne = \"docker\"\n",
+                2,
+                "did you mean `engine`?",
+            ),
             ("\n[bulid]\n", 2, "did you mean `build`?"),
             ("[boot]\n\ncylces = 3\n", 3, "did you mean `cycles`?"),
         ];
         for (text, expected_line, expected_advice) in cases {
-            let Err(SettingsError::File { line, advice, .. }) = parse("wslk.toml", text) else {
+            let Err(SettingsError::File(fault)) = parse("wslk.toml", text) else {
                 panic!("{text} must be refused")
             };
-            assert_eq!((line, advice.as_deref()), (expected_line, Some(expected_advice)), "{text}");
+            let found = (fault.line, fault.advice.as_deref());
+            assert_eq!(found, (expected_line, Some(expected_advice)), "{text}");
         }
     }
 
     #[test]
     fn a_wrong_type_names_the_line() {
         let error = parse("wslk.toml", "[boot]\ncycles = \"two\"\n");
-        assert!(matches!(error, Err(SettingsError::File { line: 2, .. })), "{error:?}");
+        assert!(
+            matches!(&error, Err(SettingsError::File(fault)) if fault.line == 2),
+            "{error:?}"
+        );
     }
 }

@@ -63,25 +63,75 @@ pub fn resolve(overrides: Overrides, file: Raw, place: &Place) -> Result<Setting
     let own = config.fragments.unwrap_or_default();
     let own = own.iter().map(|path| place.folder.join(path));
     Ok(Settings {
-        upstream: parse("source.upstream", [overrides.source, source.upstream, defaults.source.upstream])?,
-        transport: parse("source.transport", [overrides.transport, source.transport, defaults.source.transport])?,
+        upstream: parse(
+            "source.upstream",
+            [overrides.source, source.upstream, defaults.source.upstream],
+        )?,
+        transport: parse(
+            "source.transport",
+            [
+                overrides.transport,
+                source.transport,
+                defaults.source.transport,
+            ],
+        )?,
         offline: overrides.offline,
         lock_file: place.lock_file.clone(),
-        profile: pick("config.profile", [overrides.profile, config.profile, defaults.config.profile])?,
+        profile: pick(
+            "config.profile",
+            [overrides.profile, config.profile, defaults.config.profile],
+        )?,
         fragments: own.chain(overrides.fragments).collect(),
         base: overrides.base.as_deref().map(base),
         patches: overrides.patches,
-        engine: parse("build.engine", [overrides.engine, file.build.engine.clone(), defaults.build.engine.clone()])?,
-        jobs: some(pick("build.jobs", [overrides.jobs, file.build.jobs, defaults.build.jobs])?.into())
-            .and_then(|jobs| usize::try_from(jobs).ok()),
-        limits: limits(overrides.cpus, overrides.memory, &file.build, &defaults.build)?,
-        silence: seconds("build.silence", [None, file.build.silence, defaults.build.silence])?,
+        engine: parse(
+            "build.engine",
+            [
+                overrides.engine,
+                file.build.engine.clone(),
+                defaults.build.engine.clone(),
+            ],
+        )?,
+        jobs: some(
+            pick(
+                "build.jobs",
+                [overrides.jobs, file.build.jobs, defaults.build.jobs],
+            )?
+            .into(),
+        )
+        .and_then(|jobs| usize::try_from(jobs).ok()),
+        limits: limits(
+            overrides.cpus,
+            overrides.memory,
+            &file.build,
+            &defaults.build,
+        )?,
+        silence: seconds(
+            "build.silence",
+            [None, file.build.silence, defaults.build.silence],
+        )?,
         boot: BootOptions {
-            accel: parse("boot.accel", [overrides.accel, file.boot.accel, defaults.boot.accel])?,
-            memory_mib: pick("boot.memory", [None, file.boot.memory, defaults.boot.memory])?,
+            accel: parse(
+                "boot.accel",
+                [overrides.accel, file.boot.accel, defaults.boot.accel],
+            )?,
+            memory_mib: pick(
+                "boot.memory",
+                [None, file.boot.memory, defaults.boot.memory],
+            )?,
             cpus: pick("boot.cpus", [None, file.boot.cpus, defaults.boot.cpus])?,
-            deadline: seconds("boot.deadline", [overrides.deadline, file.boot.deadline, defaults.boot.deadline])?,
-            cycles: pick("boot.cycles", [overrides.cycles, file.boot.cycles, defaults.boot.cycles])?,
+            deadline: seconds(
+                "boot.deadline",
+                [
+                    overrides.deadline,
+                    file.boot.deadline,
+                    defaults.boot.deadline,
+                ],
+            )?,
+            cycles: pick(
+                "boot.cycles",
+                [overrides.cycles, file.boot.cycles, defaults.boot.cycles],
+            )?,
             ..BootOptions::default()
         },
     })
@@ -103,7 +153,11 @@ fn limits(
 ) -> Result<Limits, SettingsError> {
     Ok(Limits {
         cpus: positive(pick("build.cpus", [cpus, file.cpus, defaults.cpus])?)?,
-        memory: some(pick("build.memory", [memory, file.memory, defaults.memory])?).map(|mib| mib << 20),
+        memory: some(pick(
+            "build.memory",
+            [memory, file.memory, defaults.memory],
+        )?)
+        .map(|mib| mib << 20),
         ..Limits::default()
     })
 }
@@ -113,7 +167,11 @@ fn seconds(key: &'static str, candidates: [Option<u64>; 3]) -> Result<Duration, 
 }
 
 fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError> {
-    candidates.into_iter().flatten().next().ok_or(SettingsError::NoDefault(key))
+    candidates
+        .into_iter()
+        .flatten()
+        .next()
+        .ok_or(SettingsError::NoDefault(key))
 }
 
 fn some(n: u64) -> Option<u64> {
@@ -138,7 +196,11 @@ where
     T::Err: std::fmt::Display,
 {
     let value = pick(key, candidates)?;
-    value.parse().map_err(|e: T::Err| SettingsError::Value { key, reason: e.to_string(), value })
+    value.parse().map_err(|e: T::Err| SettingsError::Value {
+        key,
+        reason: e.to_string(),
+        value,
+    })
 }
 
 #[cfg(test)]
@@ -146,30 +208,53 @@ mod tests {
     use super::*;
 
     fn resolved(overrides: Overrides, file: &str) -> Result<Settings, SettingsError> {
-        let place = Place { folder: "/here".into(), lock_file: "/here/wslk.lock".into() };
+        let place = Place {
+            folder: "/here".into(),
+            lock_file: "/here/wslk.lock".into(),
+        };
         resolve(overrides, raw::parse("wslk.toml", file)?, &place)
     }
 
     #[test]
     fn the_defaults_are_complete() {
         let settings = resolved(Overrides::default(), "").expect("complete");
-        assert_eq!((settings.profile.as_str(), settings.jobs, settings.boot.cycles), ("criu", None, 2));
+        assert_eq!(
+            (
+                settings.profile.as_str(),
+                settings.jobs,
+                settings.boot.cycles
+            ),
+            ("criu", None, 2)
+        );
         assert_eq!(settings.limits.memory, None);
     }
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         let file = "[config]\nprofile = \"tiny\"\nfragments = [\"a.config\"]\n[build]\njobs = 3\nmemory = 2\n";
-        let flags = Overrides { jobs: Some(5), fragments: vec!["b.config".into()], ..Overrides::default() };
+        let flags = Overrides {
+            jobs: Some(5),
+            fragments: vec!["b.config".into()],
+            ..Overrides::default()
+        };
         let settings = resolved(flags, file).expect("fine");
-        assert_eq!((settings.profile.as_str(), settings.jobs), ("tiny", Some(5)));
-        assert_eq!(settings.fragments, [PathBuf::from("/here/a.config"), "b.config".into()]);
+        assert_eq!(
+            (settings.profile.as_str(), settings.jobs),
+            ("tiny", Some(5))
+        );
+        assert_eq!(
+            settings.fragments,
+            [PathBuf::from("/here/a.config"), "b.config".into()]
+        );
         assert_eq!(settings.limits.memory, Some(2 << 20));
     }
 
     #[test]
     fn a_bad_value_names_the_key() {
-        for (file, key) in [("[build]\nengine = \"lxc\"", "build.engine"), ("[build]\ncpus = -1.0", "build.cpus")] {
+        for (file, key) in [
+            ("[build]\nengine = \"lxc\"", "build.engine"),
+            ("[build]\ncpus = -1.0", "build.cpus"),
+        ] {
             let error = resolved(Overrides::default(), file).expect_err("refused");
             assert!(error.to_string().contains(key), "{error}");
         }
