@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 use wslk::files;
 use wslk::kconfig::{
-    Arch, Base, ConfigRequest, Fragment, KconfigError, Solver, SolverError, TreeFacts,
-    read_fragment, resolve,
+    Arch, Base, ConfigRequest, Configured, KconfigError, Solver, SolverError, TreeFacts, configure,
+    read_fragment,
 };
 use wslk::process::env_var;
 use wslk::report::Reporter;
 
-/// A tool that leaves everything as it is.
-struct Idle;
+/// A tool that answers with `result.config`, or leaves everything as it is.
+struct Prepared(Option<String>);
 
-impl Solver for Idle {
+impl Solver for Prepared {
     fn base(&self, _: &str) -> Result<String, SolverError> {
         Ok("CONFIG_X86=y\n".to_owned())
     }
 
     fn olddefconfig(&self, merged: &str) -> Result<String, SolverError> {
-        Ok(merged.to_owned())
+        Ok(self.0.clone().unwrap_or_else(|| merged.to_owned()))
     }
 }
 
@@ -59,33 +59,62 @@ fn answer(folder: &Path) -> String {
 }
 
 fn outcome(folder: &Path) -> Result<(), KconfigError> {
-    let mut fragments: Vec<Fragment> = Vec::new();
-    for name in ["a.config", "b.config"].map(|name| folder.join(name)) {
-        if name.exists() {
-            fragments.push(read_fragment(&name)?);
-        }
+    let configured = configured(folder, "")?;
+    match configured.config.audit.passed() {
+        true => Ok(()),
+        false => Err(KconfigError::Contract(Box::new(configured.config.audit))),
     }
-    let base = folder.join("base.config");
+}
+
+/// What comes of the files in `folder`: `base`, `a`, `b`, `guard` and `result`, each where it is there.
+fn configured(folder: &Path, suffix: &str) -> Result<Configured, KconfigError> {
+    let there = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+    let read = |name: &str| there(name).map(|path| read_fragment(&path)).transpose();
+    let fragments = [read("a.config")?, read("b.config")?];
+    let series = "6.1".parse().expect("a series");
     let cache = tempfile::tempdir().expect("a folder");
     let request = ConfigRequest {
         tree: TreeFacts::new(
             tests().join("fixtures/kconfig"),
             "fixture",
-            "6.1".parse().expect("a series"),
+            series,
             Arch::X86,
         ),
-        base: if base.exists() {
-            Base::File(base)
-        } else {
-            Base::Target("defconfig".to_owned())
-        },
+        base: there("base.config").map_or_else(|| Base::Target("defconfig".to_owned()), Base::File),
         keep_base: true,
-        fragments,
-        guards: Vec::new(),
-        localversion_suffix: String::new(),
+        fragments: fragments.into_iter().flatten().collect(),
+        guards: read("guard.config")?.into_iter().collect(),
+        localversion_suffix: suffix.to_owned(),
         index_cache: cache.path().to_owned(),
     };
-    resolve(&request, &Idle, &Reporter::silent()).map(|_| ())
+    let result = there("result.config")
+        .map(|path| files::read(&path))
+        .transpose()?;
+    configure(&request, &Prepared(result), &Reporter::silent())
+}
+
+fn compare(told: &str, path: &Path) {
+    if env_var("WSLK_BLESS").is_some() {
+        files::replace(path, told).expect("written");
+    }
+    assert_eq!(
+        told,
+        files::read(path).expect("an answer"),
+        "{}",
+        path.display()
+    );
+}
+
+#[test]
+fn an_audit_as_people_read_it() {
+    let folder = tests().join("fixtures/kconfig/audit");
+    let configured = configured(&folder, "-wslk-12ab").expect("a configuration");
+    let told = configured
+        .config
+        .audit
+        .render()
+        .replace(&format!("{}/", folder.display()), "");
+    compare(&told, &folder.join("expected.txt"));
 }
 
 #[test]
@@ -101,11 +130,7 @@ fn every_fault_has_its_answer() {
             continue;
         }
         let told = answer(&folder);
-        let path = folder.join("expected.txt");
-        if env_var("WSLK_BLESS").is_some() {
-            files::replace(&path, &told).expect("written");
-        }
-        assert_eq!(told, files::read(&path).expect("an answer"), "{name}");
+        compare(&told, &folder.join("expected.txt"));
         seen += 1;
     }
     assert!(seen >= 9, "only {seen} faults");

@@ -30,6 +30,8 @@ pub struct Audit {
     pub arch: Arch,
     /// Where the base came from.
     pub base: String,
+    /// Whether every option of the base must still be there; else the base is only a starting point.
+    pub keep_base: bool,
     /// Every option that a fragment asks for.
     pub requested: Vec<Finding>,
     /// Every option that must be built in for WSL to start.
@@ -150,7 +152,19 @@ impl Audit {
                 lines.push(line);
             }
         }
-        (!lines.is_empty()).then(|| format!("put into a fragment: {}", lines.join(", ")))
+        let mut advice = Vec::new();
+        if !lines.is_empty() {
+            advice.push(format!("put into a fragment: {}", lines.join(", ")));
+        }
+        let lost = self
+            .lost
+            .iter()
+            .find(|finding| finding.verdict == Verdict::Lost);
+        advice.extend(lost.map(|finding| {
+            let line = Value::No.line(&finding.request.symbol);
+            format!("to give up an option of the base, say so in a fragment: {line}")
+        }));
+        (!advice.is_empty()).then(|| advice.join("\n"))
     }
 
     /// The findings whose explanation is worth the time.

@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 
 use super::audit::{Audit, Finding, Verdict};
+use super::fragment::Request;
+use super::symbol::Value;
 
 /// Warnings of one kind that are named before the rest becomes a number.
 const NAMED: usize = 12;
@@ -49,92 +51,80 @@ impl Audit {
     }
 
     fn totals(&self, text: &mut String) {
-        let asked = &self.requested;
-        let mut parts = vec![format!(
+        let (asked, guarded) = (&self.requested, &self.guarded);
+        let head = format!(
             "{} options asked for, {} as asked",
             asked.len(),
             count(asked, Verdict::Met)
-        )];
-        parts.extend(some(count(asked, Verdict::Missed), "missed"));
-        parts.extend(some(self.skipped.len(), "not meant for this kernel"));
-        line(text, 1, &parts.join(", "));
-
-        let guarded = &self.guarded;
-        let mut parts = vec![format!(
+        );
+        let missed = (count(asked, Verdict::Missed), "missed");
+        total(
+            text,
+            head,
+            [missed, (self.skipped.len(), "not meant for this kernel")],
+        );
+        let head = format!(
             "{} options that WSL needs built in, {} so",
             guarded.len(),
             count(guarded, Verdict::Met)
-        )];
-        parts.extend(some(count(guarded, Verdict::Missed), "not"));
-        line(text, 1, &parts.join(", "));
-
-        let lost = &self.lost;
-        let kept = self.base_options.saturating_sub(lost.len());
-        let mut parts = vec![format!(
-            "{} options of the base, {kept} kept",
-            self.base_options
-        )];
-        for (verdict, words) in [
-            (Verdict::Overruled, "lowered as asked"),
+        );
+        total(text, head, [(count(guarded, Verdict::Missed), "not")]);
+        if !self.keep_base {
+            return line(text, 1, "the base is only a starting point");
+        }
+        let lost = |verdict: Verdict| count(&self.lost, verdict);
+        let kept = self.base_options.saturating_sub(self.lost.len());
+        let head = format!("{} options of the base, {kept} kept", self.base_options);
+        let parts = [
+            (lost(Verdict::Overruled), "changed as asked"),
             (
-                Verdict::Derived,
+                lost(Verdict::Derived),
                 "that follow from compiler and other options",
             ),
-            (Verdict::Absent, "unknown to this kernel"),
+            (lost(Verdict::Absent), "unknown to this kernel"),
             (
-                Verdict::NewDependency,
+                lost(Verdict::NewDependency),
                 "off for a dependency new in this kernel",
             ),
-            (Verdict::Lost, "LOST"),
-        ] {
-            parts.extend(some(count(lost, verdict), words));
-        }
-        line(text, 1, &parts.join(", "));
+            (lost(Verdict::Lost), "LOST"),
+        ];
+        total(text, head, parts);
     }
 
-    /// What the fragments changed.
+    /// What the fragments changed, where the base is to be kept.
     fn changes(&self, text: &mut String) {
-        let changed = |finding: &&Finding| {
-            finding.verdict == Verdict::Met
-                && finding.base != finding.found
-                && (finding.base.is_some() || finding.found.is_some())
+        let rows: Vec<(&Finding, String, String)> = self
+            .requested
+            .iter()
+            .map(|f| (f, shown(f.base.as_ref()), shown(f.found.as_ref())))
+            .collect();
+        let changed = |(finding, before, after): &&(&Finding, String, String)| {
+            finding.verdict == Verdict::Met && before != after
         };
-        let changed: Vec<&Finding> = self.requested.iter().filter(changed).collect();
-        if changed.is_empty() {
+        let changed: Vec<&(&Finding, String, String)> = rows.iter().filter(changed).collect();
+        if changed.is_empty() || !self.keep_base {
             return;
         }
         line(text, 0, "changed against the base");
         let width = changed
             .iter()
-            .map(|finding| finding.request.symbol.as_str().len())
+            .map(|(finding, ..)| finding.request.symbol.as_str().len())
             .max()
             .unwrap_or(0);
-        for finding in changed {
-            let before = finding
-                .base
-                .as_ref()
-                .map_or_else(|| "n".to_owned(), ToString::to_string);
-            let after = finding
-                .found
-                .as_ref()
-                .map_or_else(|| "n".to_owned(), ToString::to_string);
-            let name = finding.request.symbol.as_str();
+        for (finding, before, after) in changed {
+            let (name, origin) = (finding.request.symbol.as_str(), &finding.request.origin);
             line(
                 text,
                 1,
-                &format!(
-                    "{name:width$}  {before} -> {after}  {}",
-                    finding.request.origin
-                ),
+                &format!("{name:width$}  {before} -> {after}  {origin}"),
             );
         }
     }
 
     fn skips(&self, text: &mut String) {
-        if self.skipped.is_empty() {
-            return;
+        if !self.skipped.is_empty() {
+            line(text, 0, "not asked for, as it is meant for other kernels");
         }
-        line(text, 0, "not asked for, as it is meant for other kernels");
         for skipped in &self.skipped {
             line(
                 text,
@@ -145,12 +135,8 @@ impl Audit {
     }
 
     fn warned(&self, text: &mut String) {
-        let of = |verdict: Verdict| {
-            self.lost
-                .iter()
-                .filter(move |finding| finding.verdict == verdict)
-        };
-        let absent: Vec<&str> = of(Verdict::Absent)
+        let absent: Vec<&str> = self
+            .of(Verdict::Absent)
             .map(|finding| finding.request.symbol.as_str())
             .collect();
         if !absent.is_empty() {
@@ -159,32 +145,25 @@ impl Audit {
                 0,
                 "warning: the base has these, this kernel does not know them",
             );
-            let shown = absent
+            let named = absent
                 .iter()
                 .take(NAMED)
                 .copied()
                 .collect::<Vec<_>>()
                 .join(", ");
-            let more = absent.len().saturating_sub(NAMED);
-            line(
-                text,
-                1,
-                &if more == 0 {
-                    shown
-                } else {
-                    format!("{shown} and {more} more")
-                },
-            );
+            let more =
+                some(absent.len().saturating_sub(NAMED), "more").map(|more| format!(" and {more}"));
+            line(text, 1, &format!("{named}{}", more.unwrap_or_default()));
         }
-        let new: Vec<&Finding> = of(Verdict::NewDependency).collect();
-        if !new.is_empty() {
+        if self.of(Verdict::NewDependency).next().is_some() {
             line(
                 text,
                 0,
                 "warning: the base has these, in this kernel they depend on more",
             );
-            new.into_iter().for_each(|finding| explained(text, finding));
         }
+        self.of(Verdict::NewDependency)
+            .for_each(|finding| explained(text, finding));
         for file in &self.unread {
             line(
                 text,
@@ -192,6 +171,13 @@ impl Audit {
                 &format!("warning: {file}; reasons that lie there are missing"),
             );
         }
+    }
+
+    /// What became of the base.
+    fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Finding> {
+        self.lost
+            .iter()
+            .filter(move |finding| finding.verdict == verdict)
     }
 
     fn failed(&self, text: &mut String) {
@@ -218,27 +204,46 @@ impl Audit {
 
 /// One finding with its reasons.
 fn explained(text: &mut String, finding: &Finding) {
-    let request = &finding.request;
-    let found = finding
-        .found
-        .as_ref()
-        .map_or_else(|| "n".to_owned(), ToString::to_string);
+    let Request {
+        symbol,
+        value,
+        origin,
+        needed_by,
+        ..
+    } = &finding.request;
+    let found = shown(finding.found.as_ref());
     line(
         text,
         1,
-        &format!(
-            "CONFIG_{}={} is not in the result, which has {found} ({})",
-            request.symbol, request.value, request.origin
-        ),
+        &format!("CONFIG_{symbol}={value} is not in the result, which has {found} ({origin})"),
     );
-    if !request.needed_by.is_empty() {
-        line(text, 2, &format!("needed by: {}", request.needed_by));
+    if !needed_by.is_empty() {
+        line(text, 2, &format!("needed by: {needed_by}"));
     }
     if let Some(why) = &finding.why {
         why.to_string()
             .lines()
             .for_each(|reason| line(text, 2, reason));
     }
+}
+
+/// No line is the same as off.
+fn shown(value: Option<&Value>) -> String {
+    value.unwrap_or(&Value::No).to_string()
+}
+
+fn total<const N: usize>(text: &mut String, head: String, parts: [(usize, &str); N]) {
+    let parts = parts
+        .into_iter()
+        .filter_map(|(count, what)| some(count, what));
+    line(
+        text,
+        1,
+        &std::iter::once(head)
+            .chain(parts)
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
 }
 
 fn count(findings: &[Finding], verdict: Verdict) -> usize {

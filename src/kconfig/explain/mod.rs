@@ -63,6 +63,8 @@ pub enum StepKind {
     Range,
     /// The compiler or another tool decides.
     Tool,
+    /// A fragment asks for it.
+    Asked,
     /// Everything we know of is met.
     Unexplained,
 }

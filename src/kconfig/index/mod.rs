@@ -383,7 +383,7 @@ mod tests {
         };
         assert_eq!(place("X86").as_deref(), Some("arch/x86/Kconfig:1"));
         assert_eq!(place("UNIX_DIAG").as_deref(), Some("net/Kconfig:19"));
-        assert_eq!(place("TICK_1000").as_deref(), Some("Kconfig:89"));
+        assert_eq!(place("TICK_1000").as_deref(), Some("Kconfig:93"));
         assert_eq!(place("NOT_AN_OPTION"), None);
         assert_eq!(place("ARM64"), None);
         let entry = index.entry("HIDDEN").expect("an option");
