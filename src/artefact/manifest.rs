@@ -146,6 +146,19 @@ impl Inputs {
         self
     }
 
+    /// Adds an input of a kind of which there may be several; a name that is taken gets a number.
+    #[must_use]
+    pub fn with_another(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        let free = |name: &String| !self.0.contains_key(name);
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let name = std::iter::once(name.clone())
+            .chain(numbered)
+            .find(free)
+            .unwrap_or(name);
+        self.with(name, value)
+    }
+
     /// The names and values, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
@@ -427,6 +440,20 @@ pub(super) mod tests {
             ]
         );
         assert!(now.changes_since(&now).is_empty());
+    }
+
+    #[test]
+    fn inputs_of_one_name_are_all_kept() {
+        let inputs = ["a", "b", "c"]
+            .iter()
+            .fold(Inputs::default(), |inputs, value| {
+                inputs.with_another("fragment extra", *value)
+            });
+        let names: Vec<&str> = inputs.iter().map(|(name, _)| name).collect();
+        assert_eq!(
+            names,
+            ["fragment extra", "fragment extra (2)", "fragment extra (3)"]
+        );
     }
 
     #[test]

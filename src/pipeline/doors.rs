@@ -1,37 +1,13 @@
-//! The doors between stages: what the artefact, boot and kconfig stages need done in the builder image,
+//! The doors between stages: what the boot and kconfig stages need done in the builder image,
 //! as the ports that those stages define, each opened by [`Builder::job`].
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use crate::artefact::{ToolCall, Toolbox, ToolboxError};
 use crate::boot::ToolSource;
-use crate::build::{Builder, Job, KconfigSolver, Mount};
+use crate::build::{Builder, Job, KconfigSolver};
 use crate::exec::Stdout;
 use crate::kconfig::{Solver, SolverError};
-
-/// Where a [`ToolCall`]'s folder is in the container.
-const FOLDER: &str = "/disk";
-
-/// File system tools for the modules disk.
-#[derive(Debug)]
-pub(super) struct DiskTools<'a>(pub(super) &'a Builder);
-
-impl Toolbox for DiskTools<'_> {
-    fn run(&self, call: &ToolCall) -> Result<(), ToolboxError> {
-        let (program, args) = call.argv.split_first().ok_or("no program given")?;
-        let job = Job::new(call.label, program)
-            .args(args)
-            .mount(Mount::write(&call.folder, FOLDER))
-            .dir(FOLDER);
-        let job = call
-            .env
-            .iter()
-            .fold(job, |job, (name, value)| job.env(name, value));
-        self.0.job(&job)?;
-        Ok(())
-    }
-}
 
 /// CRIU and its libraries for the guest.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! In: the products and options of the stages before the compiler. Out: [`Inputs`], whose digest names
 //! the build and ends its release string. What does not change the result has no place here.
 
+use std::collections::BTreeMap;
+
 use crate::artefact::Inputs;
 use crate::build::{Builder, Target};
 use crate::digest::Sha256;
@@ -40,11 +42,22 @@ impl Ingredients<'_> {
             );
         let inputs = self.fragments.iter().fold(inputs, |inputs, fragment| {
             let digest = Sha256::of(fragment.text()).to_string();
-            inputs.with(format!("fragment {}", fragment.name()), digest)
+            inputs.with_another(format!("fragment {}", fragment.name()), digest)
         });
-        Ok(self.patches.names().fold(inputs, |inputs, patch| {
-            inputs.with(format!("patch {}", patch.name), patch.digest.to_string())
+        let inputs = self.tools()?.into_iter().fold(inputs, |inputs, (tool, version)| inputs.with(tool, version));
+        // The number is part of the name: the same patches in another order are another tree.
+        let patches = (1..).zip(self.patches.names());
+        Ok(patches.fold(inputs, |inputs, (number, patch)| {
+            inputs.with(format!("patch {number:02} {}", patch.name), patch.digest.to_string())
         }))
+    }
+
+    /// Versions of the tools where no image stands for them.
+    fn tools(&self) -> Result<BTreeMap<String, String>, Error> {
+        match self.builder.image() {
+            Some(_) => Ok(BTreeMap::new()),
+            None => Ok(self.builder.tools()?),
+        }
     }
 }
 

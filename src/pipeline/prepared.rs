@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::Context;
-use super::doors::{DiskTools, KconfigDoor};
+use super::doors::KconfigDoor;
 use super::inputs::Ingredients;
 use crate::artefact::{
     self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts,
@@ -245,7 +245,7 @@ impl Prepared {
                 time: 0,
                 target: &draft.path(artefact::MODULES_DISK),
             };
-            artefact::write_modules_disk(&request, &DiskTools(&self.builder), &context.reporter)?;
+            artefact::write_modules_disk(&request, &self.builder, &context.reporter)?;
         }
         Ok(())
     }
