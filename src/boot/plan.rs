@@ -84,15 +84,15 @@ impl Plan {
     }
 }
 
-/// What WSL passes, in its order, with three differences: no `initrd=`, since QEMU hands that over itself; the
-/// console is the serial port, since Hyper-V's hvc0 is not there; and the processor's random numbers are believed,
-/// since Hyper-V's are not there either, and CRIU spends seconds of each run on waiting for some. `panic=-1`
-/// restarts at once, which ends QEMU.
+/// What WSL passes, in its order, without `initrd=`, since QEMU hands that over itself, and with the serial port as
+/// console, since hvc0 is not there. `panic=-1` restarts at once, which ends QEMU. The last two stand for what a
+/// kernel finds on Hyper-V: it trusts the timer there without a check, which an emulator on a busy machine fails,
+/// and gets random numbers at once, without which each run of CRIU waits for seconds.
 fn cmdline(cpus: u32) -> String {
     format!(
         "WSL_ROOT_INIT=1 panic=-1 nr_cpus={cpus} hv_utils.timesync_implicit=1 printk.devkmsg=on \
          page_reporting.page_reporting_order=9 earlycon=uart8250,io,0x3f8,115200 console=ttyS0,115200 debug \
-         pty.legacy_count=0 random.trust_cpu=on"
+         pty.legacy_count=0 no_timer_check random.trust_cpu=on"
     )
 }
 
@@ -229,7 +229,7 @@ mod tests {
             -accel tcg,thread=multi,tb-size=256 -cpu max -smp 4,sockets=4,cores=1,threads=1 -m 768M -kernel /b/bzImage -initrd /t/initramfs \
             -append 'WSL_ROOT_INIT=1 panic=-1 nr_cpus=4 hv_utils.timesync_implicit=1 printk.devkmsg=on \
             page_reporting.page_reporting_order=9 earlycon=uart8250,io,0x3f8,115200 console=ttyS0,115200 debug \
-            pty.legacy_count=0 random.trust_cpu=on' \
+            pty.legacy_count=0 no_timer_check random.trust_cpu=on' \
             -chardev stdio,id=console,signal=off,logfile=console.log -serial chardev:console \
             -chardev file,id=agent,path=agent.jsonl -serial chardev:agent -device virtio-scsi-pci,id=scsi \
             -drive if=none,id=modules,readonly=on,format=vpc,force_size_calc=current_size,file=/b/a,,b/modules.vhd \

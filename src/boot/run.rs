@@ -21,7 +21,7 @@ use crate::report::{Reporter, Unit};
 /// The evidence, in the folder of a test.
 pub const REPORT: &str = "report.json";
 /// Time that the suite gives one scenario; an emulated processor is slow.
-const SCENARIO_SECONDS: u64 = 120;
+const SCENARIO_SECONDS: u64 = 240;
 
 /// What a test is made with.
 #[derive(Debug)]
@@ -308,8 +308,8 @@ impl Run {
             config_matches: None,
             modules: None,
             smoke: None,
-            seconds: self.seconds,
-            userspace_seconds: self.userspace_seconds,
+            seconds: milliseconds(self.seconds),
+            userspace_seconds: self.userspace_seconds.map(milliseconds),
             phases,
         };
         for said in self.said {
@@ -328,7 +328,7 @@ impl Run {
     fn phases(&self) -> Vec<Phase> {
         let phase = |name: &str, seconds: f64| Phase {
             name: name.to_owned(),
-            seconds,
+            seconds: milliseconds(seconds),
         };
         let marks: Vec<(&str, f64)> = self.said.iter().filter_map(mark).collect();
         let mut phases: Vec<Phase> = self
@@ -345,6 +345,11 @@ impl Run {
         phases.push(phase("end", (self.seconds - spent).max(0.0)));
         phases
     }
+}
+
+/// Seconds as people want to read them.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// The start of a phase; "end" is added from the host's clock.

@@ -157,18 +157,14 @@ impl Trial<'_> {
         }
     }
 
-    /// Loads a module, sees it in the kernel, and unloads it.
-    fn load(&self, name: &str) -> Result<(), String> {
-        self.call("modprobe", &[name])?;
-        let seen = Path::new("/sys/module").join(name).exists();
-        self.call("modprobe", &["-r", name])?;
-        if seen {
-            Ok(())
-        } else {
-            Err(format!(
-                "modprobe {name} succeeded, and the kernel has no such module"
-            ))
-        }
+    /// Loads modules, sees them in the kernel, and unloads them.
+    fn load(&self, names: &[&str]) -> Result<(), String> {
+        self.call("modprobe", &[&["-a"], names].concat())?;
+        let unseen = |name: &&&str| !Path::new("/sys/module").join(name).exists();
+        let unseen = names.iter().find(unseen).copied();
+        self.call("modprobe", &[&["-r", "-a"], names].concat())?;
+        let problem = |name| format!("modprobe loaded {name}, and the kernel has no such module");
+        unseen.map_or(Ok(()), |name| Err(problem(name)))
     }
 
     fn call(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
