@@ -44,11 +44,17 @@ impl Ingredients<'_> {
             let digest = Sha256::of(fragment.text()).to_string();
             inputs.with_another(format!("fragment {}", fragment.name()), digest)
         });
-        let inputs = self.tools()?.into_iter().fold(inputs, |inputs, (tool, version)| inputs.with(tool, version));
+        let inputs = self
+            .tools()?
+            .into_iter()
+            .fold(inputs, |inputs, (tool, version)| inputs.with(tool, version));
         // The number is part of the name: the same patches in another order are another tree.
         let patches = (1..).zip(self.patches.names());
         Ok(patches.fold(inputs, |inputs, (number, patch)| {
-            inputs.with(format!("patch {number:02} {}", patch.name), patch.digest.to_string())
+            inputs.with(
+                format!("patch {number:02} {}", patch.name),
+                patch.digest.to_string(),
+            )
         }))
     }
 
