@@ -55,7 +55,7 @@ list() {
         library "$name" || :
     done
     # CRIU's network locks and namespaces; a scenario that misses one of them says so itself.
-    for name in iptables-restore ip6tables-restore iptables-save ip6tables-save iptables ip6tables ip tc; do
+    for name in iptables-legacy ip6tables-legacy iptables-restore ip6tables-restore iptables ip6tables ip; do
         program "$name" || echo "without $name" >&2
     done
     for folder in /usr/lib/*-linux-gnu/xtables /usr/lib/xtables /usr/lib64/xtables; do

@@ -58,6 +58,7 @@ fn contents(program: &Path, tools: &GuestTools, orders: &Orders) -> Result<Archi
     ] {
         put_folder(&mut archive, folder);
     }
+    legacy_iptables(&mut archive);
     // What CRIU and iptables expect of any system.
     archive.put(
         "etc/passwd",
@@ -69,6 +70,24 @@ fn contents(program: &Path, tools: &GuestTools, orders: &Orders) -> Result<Archi
         Node::data(*b"127.0.0.1 localhost\n::1 localhost\n"),
     );
     Ok(archive)
+}
+
+/// Makes the plain names mean the kernel's own ip_tables. CRIU's "iptables" lock calls `iptables`, which may be a
+/// translation to nftables; that one has a lock of its own, so the two locks would be one and the same.
+fn legacy_iptables(archive: &mut Archive) {
+    const LEGACY: &str = "xtables-legacy-multi";
+    let folder = "usr/sbin";
+    if archive.at(&format!("{folder}/{LEGACY}")).is_none() {
+        return;
+    }
+    for family in ["iptables", "ip6tables"] {
+        for verb in ["", "-restore", "-save"] {
+            for name in [family.to_owned(), format!("{family}-legacy")] {
+                let target = LEGACY.to_owned();
+                archive.put(&format!("{folder}/{name}{verb}"), Node::Link { target });
+            }
+        }
+    }
 }
 
 /// A folder, also where `/lib` is a link into `/usr`.

@@ -105,8 +105,8 @@ impl Default for BootOptions {
             accel: AccelChoice::Auto,
             memory_mib: 1024,
             cpus: 2,
-            deadline: Duration::from_secs(300),
-            silence: Duration::from_secs(60),
+            deadline: Duration::from_secs(600),
+            silence: Duration::from_secs(120),
             scenarios: Vec::new(),
             cycles: 2,
         }

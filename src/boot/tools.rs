@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::BootError;
 use super::cpio::{Archive, Node};
+use crate::build::BuildError;
 use crate::digest::Sha256;
 use crate::files::{FileError, Staging};
 use crate::report::Reporter;
@@ -61,10 +62,7 @@ impl GuestTools {
         let staging = Staging::beside(&folder)?;
         source
             .export(EXPORT, &staging.path().join("tools.tar"))
-            .map_err(|source| BootError::Tools {
-                origin: tools.origin.clone(),
-                source,
-            })?;
+            .map_err(|source| failed(&tools.origin, source))?;
         match staging.publish() {
             // Somebody else exported the same in the meantime.
             Err(_) if tools.tar.is_file() => {}
@@ -110,6 +108,17 @@ impl GuestTools {
             what: path.to_owned(),
         };
         archive.at(path).cloned().ok_or_else(missing)
+    }
+}
+
+/// What went wrong there; a user who asked us to stop is not told that the image is at fault.
+fn failed(origin: &str, source: Box<dyn Error + Send + Sync>) -> BootError {
+    match source.downcast_ref() {
+        Some(BuildError::Interrupted { .. }) => BootError::Interrupted,
+        _ => BootError::Tools {
+            origin: origin.to_owned(),
+            source,
+        },
     }
 }
 
