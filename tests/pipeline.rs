@@ -5,6 +5,7 @@
 //! other, as a user's do; so they are one test.
 
 #![expect(clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a skip must be seen")]
 
 use std::env;
 use std::fs;

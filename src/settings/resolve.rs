@@ -57,83 +57,61 @@ pub struct Place {
 }
 
 /// The first of flags, file and defaults that says something, per key.
-pub fn resolve(overrides: Overrides, file: Raw, place: &Place) -> Result<Settings, SettingsError> {
+pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, SettingsError> {
     let defaults = raw::parse("defaults.toml", DEFAULTS)?;
-    let (source, config) = (file.source, file.config);
+    let boot = boot(&flags, file.boot, defaults.boot)?;
+    let limits = limits(flags.cpus, flags.memory, &file.build, &defaults.build)?;
+    let jobs = pick(
+        "build.jobs",
+        [flags.jobs, file.build.jobs, defaults.build.jobs],
+    )?;
+    let (source, config, build) = (file.source, file.config, file.build);
+    let transports = [flags.transport, source.transport, defaults.source.transport];
+    let profiles = [flags.profile, config.profile, defaults.config.profile];
     let own = config.fragments.unwrap_or_default();
     let own = own.iter().map(|path| place.folder.join(path));
     Ok(Settings {
         upstream: parse(
             "source.upstream",
-            [overrides.source, source.upstream, defaults.source.upstream],
+            [flags.source, source.upstream, defaults.source.upstream],
         )?,
-        transport: parse(
-            "source.transport",
-            [
-                overrides.transport,
-                source.transport,
-                defaults.source.transport,
-            ],
-        )?,
-        offline: overrides.offline,
+        transport: parse("source.transport", transports)?,
+        offline: flags.offline,
         lock_file: place.lock_file.clone(),
-        profile: pick(
-            "config.profile",
-            [overrides.profile, config.profile, defaults.config.profile],
-        )?,
-        fragments: own.chain(overrides.fragments).collect(),
-        base: overrides.base.as_deref().map(base),
-        patches: overrides.patches,
+        profile: pick("config.profile", profiles)?,
+        fragments: own.chain(flags.fragments).collect(),
+        base: flags.base.as_deref().map(base),
+        patches: flags.patches,
         engine: parse(
             "build.engine",
-            [
-                overrides.engine,
-                file.build.engine.clone(),
-                defaults.build.engine.clone(),
-            ],
+            [flags.engine, build.engine, defaults.build.engine],
         )?,
-        jobs: some(
-            pick(
-                "build.jobs",
-                [overrides.jobs, file.build.jobs, defaults.build.jobs],
-            )?
-            .into(),
-        )
-        .and_then(|jobs| usize::try_from(jobs).ok()),
-        limits: limits(
-            overrides.cpus,
-            overrides.memory,
-            &file.build,
-            &defaults.build,
-        )?,
+        jobs: some(jobs.into()).and_then(|jobs| usize::try_from(jobs).ok()),
+        limits,
         silence: seconds(
             "build.silence",
-            [None, file.build.silence, defaults.build.silence],
+            [None, build.silence, defaults.build.silence],
         )?,
-        boot: BootOptions {
-            accel: parse(
-                "boot.accel",
-                [overrides.accel, file.boot.accel, defaults.boot.accel],
-            )?,
-            memory_mib: pick(
-                "boot.memory",
-                [None, file.boot.memory, defaults.boot.memory],
-            )?,
-            cpus: pick("boot.cpus", [None, file.boot.cpus, defaults.boot.cpus])?,
-            deadline: seconds(
-                "boot.deadline",
-                [
-                    overrides.deadline,
-                    file.boot.deadline,
-                    defaults.boot.deadline,
-                ],
-            )?,
-            cycles: pick(
-                "boot.cycles",
-                [overrides.cycles, file.boot.cycles, defaults.boot.cycles],
-            )?,
-            ..BootOptions::default()
-        },
+        boot,
+    })
+}
+
+fn boot(
+    flags: &Overrides,
+    file: raw::Boot,
+    defaults: raw::Boot,
+) -> Result<BootOptions, SettingsError> {
+    let deadlines = [flags.deadline, file.deadline, defaults.deadline];
+    Ok(BootOptions {
+        accel: parse(
+            "boot.accel",
+            [flags.accel.clone(), file.accel, defaults.accel],
+        )?,
+        memory_mib: pick("boot.memory", [None, file.memory, defaults.memory])?,
+        cpus: pick("boot.cpus", [None, file.cpus, defaults.cpus])?,
+        deadline: seconds("boot.deadline", deadlines)?,
+        cycles: pick("boot.cycles", [flags.cycles, file.cycles, defaults.cycles])?,
+        ..BootOptions::default()
     })
 }
 
