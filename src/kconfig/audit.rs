@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::KconfigError;
+use super::blame::INSTEAD;
 
 use super::explain::Explanation;
 use super::fragment::Request;
@@ -16,6 +17,9 @@ use super::merge::{Merged, Skipped, Symbols};
 use super::parse::{ConfigFile, Origin};
 use super::symbol::{Symbol, Tristate, Value};
 use super::tree::Arch;
+
+/// Lines of advice that a hint holds.
+const NAMED: usize = 6;
 
 /// The answer to "is this the kernel configuration that was wanted?"; written as `audit.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +156,11 @@ impl Audit {
                 lines.push(line);
             }
         }
+        // Where a fragment's line stands behind it all, the rest follows from that line.
+        if lines.iter().any(|line| line.contains(INSTEAD)) {
+            lines.retain(|line| line.contains(INSTEAD));
+        }
+        lines.truncate(NAMED);
         let mut advice = Vec::new();
         if !lines.is_empty() {
             advice.push(format!("put into a fragment: {}", lines.join(", ")));

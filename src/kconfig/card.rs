@@ -111,8 +111,10 @@ impl Card {
     pub fn render(&self) -> String {
         let mut text = format!("CONFIG_{}\n", self.symbol);
         let mut row = |name: &str, value: &str| {
-            if !value.is_empty() {
-                let _infallible = writeln!(text, "  {name:<11} {value}");
+            let mut name = name;
+            for line in wrapped(value) {
+                let _infallible = writeln!(text, "  {name:<11} {line}");
+                name = "";
             }
         };
         row(
@@ -166,6 +168,22 @@ impl Card {
             more => format!("{named} and {more} more"),
         }
     }
+}
+
+/// Words in lines of a width that people read; no line for no words.
+fn wrapped(text: &str) -> Vec<String> {
+    const WIDTH: usize = 88;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn shown(value: Option<&Value>) -> String {

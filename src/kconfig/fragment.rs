@@ -283,6 +283,7 @@ impl fmt::Display for Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const TEXT: &str = "\
 # sockets: what inspection of sockets needs.
@@ -366,6 +367,25 @@ CONFIG_BARE=\"text\"
                 matches!(error.problems()[0].fault, Fault::Directive { .. }),
                 "{text}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(# (Since|Until|Arch|Where|Needed by|Sinse): ?[a-z0-9.]{0,4}|# [a-z ]{0,6}|CONFIG_[AB]=[ym]|#|.{0,5}|\n){0,20}") {
+            match Fragment::parse("f", &text) {
+                Ok(fragment) => prop_assert!(fragment.requests().len() <= text.lines().count()),
+                Err(error) => prop_assert!(!error.drawn().is_empty()),
+            }
+        }
+
+        #[test]
+        fn what_is_printed_is_read_back(names in prop::collection::btree_set("[A-Z][A-Z0-9_]{0,9}", 1..8), reason in "[a-z]{1,9}( [a-z]{1,9}){0,9}") {
+            let text: String = names.iter().map(|name| format!("# {reason}\n# Needed by: x\nCONFIG_{name}=y\n\n")).collect();
+            let fragment = Fragment::parse("f", &format!("# about\n\n{text}")).expect("a fragment");
+            let read: Vec<(String, &str)> = fragment.requests().iter().map(|r| (r.symbol.to_string(), r.reason.as_str())).collect();
+            let written: Vec<(String, &str)> = names.into_iter().map(|name| (name, reason.as_str())).collect();
+            prop_assert_eq!(read, written);
         }
     }
 }

@@ -12,6 +12,7 @@
 //! source tree, and must not decide values by itself: the tree's own tool does, we check it.
 
 pub mod audit;
+mod blame;
 pub mod card;
 pub mod explain;
 pub mod fault;

@@ -162,8 +162,8 @@ impl Audit {
                 "warning: the base has these, in this kernel they depend on more",
             );
         }
-        self.of(Verdict::NewDependency)
-            .for_each(|finding| explained(text, finding));
+        let new = self.of(Verdict::NewDependency).collect();
+        groups(new).iter().for_each(|group| explained(text, group));
         for file in &self.unread {
             line(
                 text,
@@ -195,32 +195,49 @@ impl Audit {
                 continue;
             }
             line(text, 0, title);
-            failed
-                .into_iter()
-                .for_each(|finding| explained(text, finding));
+            groups(failed)
+                .iter()
+                .for_each(|group| explained(text, group));
         }
     }
 }
 
-/// One finding with its reasons.
-fn explained(text: &mut String, finding: &Finding) {
-    let Request {
-        symbol,
-        value,
-        origin,
-        needed_by,
-        ..
-    } = &finding.request;
-    let found = shown(finding.found.as_ref());
-    line(
-        text,
-        1,
-        &format!("CONFIG_{symbol}={value} is not in the result, which has {found} ({origin})"),
-    );
-    if !needed_by.is_empty() {
-        line(text, 2, &format!("needed by: {needed_by}"));
+/// Findings with the same reasons side by side, in the order of the first of each.
+fn groups(findings: Vec<&Finding>) -> Vec<Vec<&Finding>> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        let same = groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| first.why == finding.why));
+        match same {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
     }
-    if let Some(why) = &finding.why {
+    groups
+}
+
+/// Findings with the same reasons, and the reasons.
+fn explained(text: &mut String, group: &[&Finding]) {
+    for finding in group {
+        let Request {
+            symbol,
+            value,
+            origin,
+            needed_by,
+            ..
+        } = &finding.request;
+        let found = shown(finding.found.as_ref());
+        line(
+            text,
+            1,
+            &format!("CONFIG_{symbol}={value} is not in the result, which has {found} ({origin})"),
+        );
+        if !needed_by.is_empty() {
+            line(text, 2, &format!("needed by: {needed_by}"));
+        }
+    }
+    if let Some(why) = group.first().and_then(|first| first.why.as_ref()) {
         why.to_string()
             .lines()
             .for_each(|reason| line(text, 2, reason));

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::audit::{Audit, Evidence, Finding, Verdict};
-use super::explain::{Explanation, StepKind, explain};
+use super::blame;
+use super::explain::{StepKind, explain};
 use super::index::SymbolIndex;
 use super::merge::{self, Merged, Skipped, Symbols};
 use super::release;
@@ -267,54 +268,16 @@ pub fn examine(evidence: &Evidence<'_>, tree: &TreeFacts, index: &SymbolIndex) -
             index,
             evidence.result,
         );
-        finding.why = Some(blamed(why, finding, &evidence.merged.requests));
+        finding.why = Some(blame::named(
+            why,
+            &finding.request,
+            &evidence.merged.requests,
+        ));
         if finding.verdict == Verdict::Lost {
             finding.verdict = second_look(finding, evidence);
         }
     }
     audit
-}
-
-/// Names the fragments' lines that stand behind reasons.
-fn blamed(mut why: Explanation, finding: &Finding, requests: &[Request]) -> Explanation {
-    let asking = |name: &str| {
-        requests
-            .iter()
-            .find(|request| request.symbol.as_str() == name)
-    };
-    let own =
-        asking(finding.request.symbol.as_str()).filter(|own| own.value != finding.request.value);
-    if let (Some(own), Some(step)) = (own, why.steps.first_mut())
-        && step.kind == StepKind::Unexplained
-    {
-        step.kind = StepKind::Asked;
-        step.text = asks(own);
-    }
-    for step in &mut why.steps {
-        let symbols = step.symbols.clone();
-        for request in symbols.iter().filter_map(|(name, _)| asking(name)) {
-            step.text.push_str(&format!("; {}", asks(request)));
-        }
-    }
-    for line in &mut why.set {
-        let name = line
-            .strip_prefix(Symbol::PREFIX)
-            .and_then(|rest| rest.split_once('='));
-        if let Some(request) = name.and_then(|(name, _)| asking(name)) {
-            line.push_str(&format!(" in place of {}", request.origin));
-        }
-    }
-    why
-}
-
-fn asks(request: &Request) -> String {
-    let Request {
-        symbol,
-        value,
-        origin,
-        ..
-    } = request;
-    format!("{origin} asks for CONFIG_{symbol}={value}")
 }
 
 /// A loss that has a reason outside of what the base could know, or that a fragment asked for.

@@ -4,6 +4,7 @@
 //! unmet dependencies, menus, choices and selects with their current values, down to options that a
 //! user can set. Must not solve anything: the tree's own tool has decided, we read its reasons back.
 
+mod forced;
 mod need;
 mod reasons;
 mod view;

@@ -122,6 +122,8 @@ fn one_or(mut needs: Vec<Need>, many: fn(Vec<Need>) -> Need) -> Need {
 mod tests {
     use super::*;
     use crate::kconfig::index::Operator;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn s(name: &str) -> Expr {
         Expr::Symbol(name.to_owned())
@@ -202,6 +204,58 @@ mod tests {
                 expected,
                 "{expr} {wanted}"
             );
+        }
+    }
+
+    fn any_expr() -> impl Strategy<Value = Expr> {
+        let leaf = prop_oneof!["[A-D]".prop_map(Expr::Symbol), "[ymn]".prop_map(Expr::Text),];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(not),
+                prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::And),
+                prop::collection::vec(inner, 1..4).prop_map(Expr::Or),
+            ]
+        })
+    }
+
+    /// The options that a need asks to change, all of those of a choice of ways being one way.
+    fn satisfy(need: &Need, values: &mut BTreeMap<String, Tristate>) -> bool {
+        match need {
+            Need::All(needs) => needs.iter().all(|need| satisfy(need, values)),
+            Need::Any(needs) => needs.first().is_some_and(|need| satisfy(need, values)),
+            Need::AtLeast(name, value) | Need::AtMost(name, value) => {
+                // Two needs that pull one option to different sides cannot both be met.
+                values
+                    .insert(name.clone(), *value)
+                    .is_none_or(|before| before == *value)
+            }
+            Need::Compare { .. } | Need::Tool(_) | Need::Never => false,
+        }
+    }
+
+    fn config(values: &BTreeMap<String, Tristate>) -> ConfigFile {
+        let line = |(name, value): (&String, &Tristate)| format!("CONFIG_{name}={value}\n");
+        let text: String = values.iter().map(line).collect();
+        ConfigFile::parse("x", &format!("CONFIG_MODULES=y\n{text}")).expect("a configuration")
+    }
+
+    proptest! {
+        /// Nothing is needed exactly where the value is reached; and where every option of an
+        /// expression stands in it once, doing what is needed reaches it.
+        #[test]
+        fn needs_are_what_is_missing(expr in any_expr(), values in prop::collection::btree_map("[A-D]", 0..3_usize, 4), wanted in 1..3_usize) {
+            let three = [Tristate::No, Tristate::Module, Tristate::Yes];
+            let mut values: BTreeMap<String, Tristate> = values.into_iter().map(|(name, value)| (name, three[value])).collect();
+            let wanted = three[wanted];
+            let before = config(&values);
+            let need = at_least(&expr, wanted, &before);
+            prop_assert_eq!(need.is_none(), expr.value(&before) >= Some(wanted));
+            let once = format!("{expr} ").matches(|c: char| c.is_ascii_uppercase()).count() == expr.symbols().len();
+            let mut asked = BTreeMap::new();
+            if let Some(need) = need && once && satisfy(&need, &mut asked) {
+                values.extend(asked);
+                prop_assert!(expr.value(&config(&values)) >= Some(wanted), "{} needs {:?}", expr, need);
+            }
         }
     }
 }

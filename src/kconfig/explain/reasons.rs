@@ -6,7 +6,7 @@
 use super::need::{Need, at_least};
 use super::view::{Condition, Place, View};
 use super::{Explanation, Step, StepKind};
-use crate::kconfig::index::{Definition, Entry, Expr, ScopeKind};
+use crate::kconfig::index::{Definition, Entry, Expr};
 use crate::kconfig::merge::Symbols as _;
 use crate::kconfig::symbol::{Symbol, SymbolType, Tristate, Value};
 
@@ -15,10 +15,10 @@ const DEEPEST: usize = 6;
 /// Steps of one explanation.
 const LONGEST: usize = 20;
 /// Selectors and alternatives named.
-const NAMED: usize = 4;
+pub(super) const NAMED: usize = 4;
 
 pub(super) struct Reasons<'a> {
-    view: View<'a>,
+    pub(super) view: View<'a>,
     out: Explanation,
     /// Options that are explained, or being so.
     seen: Vec<String>,
@@ -83,7 +83,7 @@ impl<'a> Reasons<'a> {
     }
 
     /// Why `name` is not up to `wanted`.
-    fn too_low(&mut self, name: &str, entry: &Entry, wanted: Tristate, depth: usize) {
+    pub(super) fn too_low(&mut self, name: &str, entry: &Entry, wanted: Tristate, depth: usize) {
         self.seen.push(name.to_owned());
         if entry.is_unread() {
             return self.unread(name, entry, depth);
@@ -104,7 +104,7 @@ impl<'a> Reasons<'a> {
     }
 
     /// A bool is promoted: what is limited to `m` may be `y`.
-    fn condition_value(&self, entry: &Entry, wanted: Tristate) -> Tristate {
+    pub(super) fn condition_value(&self, entry: &Entry, wanted: Tristate) -> Tristate {
         if self.view.has_three(entry) {
             wanted
         } else {
@@ -112,7 +112,12 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    fn unmet(&self, definition: &Definition, prompt: bool, wanted: Tristate) -> Vec<Condition> {
+    pub(super) fn unmet(
+        &self,
+        definition: &Definition,
+        prompt: bool,
+        wanted: Tristate,
+    ) -> Vec<Condition> {
         let mut conditions = self.view.conditions(definition, prompt);
         conditions.retain(|condition| {
             condition
@@ -129,7 +134,13 @@ impl<'a> Reasons<'a> {
         unique
     }
 
-    fn conditions(&mut self, name: &str, unmet: &[Condition], wanted: Tristate, depth: usize) {
+    pub(super) fn conditions(
+        &mut self,
+        name: &str,
+        unmet: &[Condition],
+        wanted: Tristate,
+        depth: usize,
+    ) {
         let unmet: Vec<&Condition> = unmet
             .iter()
             .filter(|condition| !self.told.contains(&condition.expr))
@@ -249,175 +260,6 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    /// What to do so that `name` becomes at most `wanted`.
-    fn lower(&mut self, name: &str, wanted: Tristate, depth: usize) {
-        let Some(entry) = self.view.entry(name) else {
-            return;
-        };
-        if self.selected(name, &entry, wanted, depth) {
-            return;
-        }
-        let visible = self
-            .view
-            .visible(&entry)
-            .is_some_and(|visible| visible > Tristate::No);
-        if visible {
-            let wanted = if self.view.has_three(&entry) {
-                wanted
-            } else {
-                Tristate::No
-            };
-            self.set(format!("CONFIG_{name}={wanted}"));
-        } else {
-            let text = format!("{name} cannot be set: it follows from other options");
-            self.step(depth, StepKind::NotSettable, text, &[name]);
-        }
-    }
-
-    /// Why `name` is more than `wanted`.
-    fn too_high(&mut self, name: &str, entry: &Entry, wanted: Tristate) {
-        if self.selected(name, entry, wanted, 0) {
-            return;
-        }
-        let value = self.view.tristate(name);
-        if !entry.has_prompt() {
-            let text = format!("it has no prompt and cannot be set: it is {value} by default");
-            return self.step(0, StepKind::NotSettable, text, &[]);
-        }
-        if let Some(choice) = self.view.choice(entry, name)
-            && choice.kind == ScopeKind::Choice
-        {
-            let others: Vec<&str> = choice
-                .members
-                .iter()
-                .map(String::as_str)
-                .filter(|member| *member != name)
-                .collect();
-            let text = format!(
-                "one member of the choice \"{}\" must be on: {}",
-                choice.title,
-                listed(&others)
-            );
-            return self.step(0, StepKind::Choice, text, &others);
-        }
-        if self.view.visible(entry) == Some(Tristate::No) {
-            let text =
-                format!("its prompt is hidden, so that its default counts, which is {value}");
-            self.step(0, StepKind::Unmet, text, &[]);
-            return self.too_low(name, entry, Tristate::Yes, 0);
-        }
-        self.unexplained(name, 0);
-    }
-
-    /// Says who selects `name` beyond `wanted`; false where nobody does.
-    fn selected(&mut self, name: &str, entry: &Entry, wanted: Tristate, depth: usize) -> bool {
-        let pulling = entry
-            .selected_by
-            .iter()
-            .filter(|selector| self.view.pull(selector) > wanted);
-        let by: Vec<String> = pulling.map(|selector| selector.by.clone()).collect();
-        if by.is_empty() {
-            return false;
-        }
-        let shown: Vec<String> = by
-            .iter()
-            .map(|name| format!("{name} ({})", self.view.shown(name)))
-            .collect();
-        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-        let by: Vec<&str> = by.iter().map(String::as_str).collect();
-        let text = format!("{} is selected by {}", subject(name, depth), listed(&shown));
-        self.step(depth, StepKind::Selected, text, &by);
-        true
-    }
-
-    /// Why an option without a prompt is not up to `wanted`.
-    fn not_settable(&mut self, name: &str, entry: &Entry, wanted: Tristate, depth: usize) {
-        let subject = subject(name, depth);
-        let selectors: Vec<String> = entry
-            .selected_by
-            .iter()
-            .map(|selector| selector.by.clone())
-            .collect();
-        let shown: Vec<String> = selectors
-            .iter()
-            .map(|by| format!("{by} ({})", self.view.shown(by)))
-            .collect();
-        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-        let with_default = entry
-            .definitions
-            .iter()
-            .find(|definition| !definition.defaults.is_empty());
-        let how = match (selectors.is_empty(), with_default) {
-            (false, _) => format!("it is on where it is selected, by {}", listed(&shown)),
-            (true, Some(_)) => "it follows from other options".to_owned(),
-            (true, None) => "nothing in this tree selects it".to_owned(),
-        };
-        let text = format!("{subject} has no prompt and cannot be set: {how}");
-        let named: Vec<&str> = selectors.iter().map(String::as_str).take(NAMED).collect();
-        self.step(depth, StepKind::NotSettable, text, &named);
-        if let Some(definition) = with_default {
-            self.default_of(name, entry, definition, wanted, depth + 1);
-        } else {
-            self.offer_selectors(entry, wanted);
-        }
-    }
-
-    /// Why the default does not make it `wanted`.
-    fn default_of(
-        &mut self,
-        name: &str,
-        entry: &Entry,
-        definition: &Definition,
-        wanted: Tristate,
-        depth: usize,
-    ) {
-        let wanted = self.condition_value(entry, wanted);
-        let mut unmet = self.unmet(definition, false, wanted);
-        if unmet.is_empty()
-            && let Some(default) = definition.defaults.first()
-        {
-            let condition = default
-                .condition
-                .iter()
-                .fold(default.value.clone(), |value, condition| {
-                    value.and(condition.clone())
-                });
-            unmet.push(Condition {
-                expr: condition,
-                place: Place::DependsOn,
-            });
-        }
-        // Deeper than the option itself, it is named.
-        self.conditions(name, &unmet, wanted, depth.max(1));
-    }
-
-    /// Selectors that a user can switch on at once.
-    fn offer_selectors(&mut self, entry: &Entry, wanted: Tristate) {
-        let config = self.view.config();
-        let ready = |by: &str| {
-            self.view
-                .entry(by)
-                .and_then(|entry| self.view.visible(&entry))
-                .is_some_and(|visible| visible >= wanted)
-        };
-        let holds = |condition: &Option<Expr>| {
-            condition
-                .as_ref()
-                .is_none_or(|expr| expr.value(config).is_some_and(|value| value >= wanted))
-        };
-        let selectors = entry
-            .selected_by
-            .iter()
-            .filter(|selector| holds(&selector.condition) && ready(&selector.by));
-        let offers: Vec<String> = selectors
-            .take(NAMED)
-            .map(|selector| format!("CONFIG_{}={wanted}", selector.by))
-            .collect();
-        if !offers.is_empty() {
-            self.set(offers.join(" or "));
-        }
-    }
-
     /// The prompt is visible, and still the value is not up to `wanted`.
     fn nothing_in_the_way(&mut self, name: &str, entry: &Entry, wanted: Tristate, depth: usize) {
         if let Some((title, rival)) = self.rival(name, entry) {
@@ -493,7 +335,7 @@ impl<'a> Reasons<'a> {
         self.step(depth, StepKind::Unread, text, &[]);
     }
 
-    fn unexplained(&mut self, name: &str, depth: usize) {
+    pub(super) fn unexplained(&mut self, name: &str, depth: usize) {
         let value = self.view.shown(name);
         let text = format!(
             "all that {} depends on is met, and still the tree's own tool left it at {value}",
@@ -502,7 +344,7 @@ impl<'a> Reasons<'a> {
         self.step(depth, StepKind::Unexplained, text, &[]);
     }
 
-    fn step(&mut self, depth: usize, kind: StepKind, text: String, symbols: &[&str]) {
+    pub(super) fn step(&mut self, depth: usize, kind: StepKind, text: String, symbols: &[&str]) {
         if self.out.steps.len() < LONGEST {
             let symbols = symbols
                 .iter()
@@ -517,7 +359,7 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    fn set(&mut self, line: String) {
+    pub(super) fn set(&mut self, line: String) {
         if !self.out.set.contains(&line) {
             self.out.set.push(line);
         }
@@ -532,11 +374,11 @@ fn is_number_or_text(entry: &Entry) -> bool {
 }
 
 /// The option itself is "it", those below have names.
-fn subject(name: &str, depth: usize) -> &str {
+pub(super) fn subject(name: &str, depth: usize) -> &str {
     if depth == 0 { "it" } else { name }
 }
 
-fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     let shown = names
         .iter()
         .take(NAMED)
