@@ -180,6 +180,27 @@ fn the_criu_profile_keeps_its_contract() {
     }
 }
 
+/// On a tree of Microsoft's, nothing at all may be lost, known or not.
+#[test]
+fn a_tree_with_its_own_configuration_loses_nothing() {
+    let Some(yard) = yard() else { return };
+    let request = ConfigRequest {
+        base: Base::Own,
+        ..yard.profile("criu")
+    };
+    if !yard.host.tree.join("arch/x86/configs/config-wsl").exists() {
+        say("skipped: the tree has no configuration of its own");
+        let error = resolve(&request, &yard.host, &Reporter::silent()).expect_err("no base");
+        return assert!(matches!(error, KconfigError::NoOwnConfig(_)), "{error}");
+    }
+    let config = match resolve(&request, &yard.host, &Reporter::silent()) {
+        Ok(config) => config,
+        Err(error) => panic!("{error}"),
+    };
+    say(&config.audit.render());
+    assert_eq!(config.audit.warnings().count(), 0);
+}
+
 #[test]
 fn the_tiny_profile_keeps_its_contract() {
     let Some(yard) = yard() else { return };
