@@ -10,8 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions};
-
+use super::body::Body;
 use super::catalogue;
 use super::criu::{self, Call, Criu, CriuError, Feature, Step};
 use super::diag::DiagProbe;
@@ -24,8 +23,6 @@ use crate::exec::ExecError;
 const POLL: Duration = Duration::from_millis(3);
 /// The victim is watched so long while it is down: several of its ticks.
 const STILLNESS: Duration = Duration::from_millis(15);
-/// A killed process that still has a number after so long will keep it.
-const DEATH: Duration = Duration::from_secs(5);
 
 /// A scenario to be run.
 #[derive(Debug)]
@@ -71,6 +68,12 @@ enum Setback {
     Data(Vec<String>),
 }
 
+impl From<CriuError> for Setback {
+    fn from(error: CriuError) -> Self {
+        Self::Criu(error)
+    }
+}
+
 impl From<io::Error> for Setback {
     fn from(error: io::Error) -> Self {
         Self::Harness(error.to_string())
@@ -111,10 +114,7 @@ impl Case<'_> {
         }
         fs::create_dir_all(&self.dir)?;
         let root = victim::start(self.program, self.scenario, &self.dir)?;
-        let mut body = Body {
-            root,
-            members: vec![root],
-        };
+        let mut body = Body::new(root);
         let sitting = Sitting {
             case: self,
             deadline,
@@ -215,14 +215,31 @@ struct Sitting<'a> {
 
 impl Sitting<'_> {
     fn cycle(&self, cycle: u32, body: &mut Body) -> Result<(), Setback> {
-        let dir = &self.case.dir;
         let number = u64::from(cycle) * 2;
         if cycle == 1 {
-            self.wait_for(&victim::ready_file(dir), body.root, false)?;
+            self.wait_for(&victim::ready_file(&self.case.dir), body, false)?;
         }
-        let before = self.ask(number - 1, Question::Prepare, body.root, false)?;
-        body.members = tree_below(body.root)?;
+        let before = self.ask(number - 1, Question::Prepare, body, false)?;
+        body.count()?;
+        let (stopped, still) = self.down_and_up(cycle, body)?;
+        let after = self.ask(number, Question::Check, body, true)?;
+        let evidence = Evidence {
+            before,
+            stopped,
+            still,
+            after,
+        };
+        let faults = judge(&evidence, self.case.scenario);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Setback::Data(faults))
+        }
+    }
 
+    /// Dumps and restores; returns the pulse after the death and before the rebirth.
+    fn down_and_up(&self, cycle: u32, body: &mut Body) -> Result<(u64, u64), Setback> {
+        let Case { dir, criu, .. } = self.case;
         let images = dir.join(format!("images-{cycle}"));
         fs::create_dir_all(&images)?;
         let call = |step: Step| Call {
@@ -231,75 +248,45 @@ impl Sitting<'_> {
             extra: self.case.variant.arguments,
             limit: self.left(),
         };
-        self.case
-            .criu
-            .dump(body.root, &call(Step::Dump))
-            .map_err(Setback::Criu)?;
-        body.wait_until_gone()?;
+        criu.dump(body.root(), &call(Step::Dump))?;
+        body.wait_until_gone().map_err(Setback::Undead)?;
         let stopped = victim::pulse(dir)?;
         std::thread::sleep(STILLNESS);
         let still = victim::pulse(dir)?;
-        self.case
-            .criu
-            .restore(&call(Step::Restore))
-            .map_err(Setback::Criu)?;
-        let after = self.ask(number, Question::Check, body.root, true)?;
-
-        let faults = judge(
-            &Evidence {
-                before,
-                stopped,
-                still,
-                after,
-            },
-            self.case.scenario,
-        );
-        if !faults.is_empty() {
-            return Err(Setback::Data(faults));
-        }
+        criu.restore(&call(Step::Restore))?;
+        body.restored();
         // The next images may need the room; the logs stay.
         fs::remove_dir_all(&images)?;
-        Ok(())
+        Ok((stopped, still))
     }
 
     fn ask(
         &self,
         number: u64,
         question: Question,
-        root: Pid,
+        body: &Body,
         restored: bool,
     ) -> Result<Answer, Setback> {
         victim::ask(&self.case.dir, number, question)?;
         let path = victim::answer_file(&self.case.dir, number);
-        self.wait_for(&path, root, restored)?;
+        self.wait_for(&path, body, restored)?;
         let text = fs::read(path)?;
         serde_json::from_slice(&text)
             .map_err(|error| Setback::Broken(format!("its answer makes no sense: {error}")))
     }
 
     /// Waits for a file of the victim, but not for a victim that is dead.
-    fn wait_for(&self, path: &Path, root: Pid, restored: bool) -> Result<(), Setback> {
+    fn wait_for(&self, path: &Path, body: &Body, restored: bool) -> Result<(), Setback> {
         while !path.exists() {
-            let dead = !is_alive(root);
-            if let Some(words) = victim::last_words(&self.case.dir) {
-                return Err(if restored {
-                    Setback::Broken(words.message)
-                } else {
-                    Setback::Scene(words)
-                });
+            // Asked before the last look at the file: it may be the last thing that the victim did.
+            let running = body.is_running();
+            match victim::last_words(&self.case.dir) {
+                Some(words) if restored => return Err(Setback::Broken(words.message)),
+                Some(words) => return Err(Setback::Scene(words)),
+                None if !running && !path.exists() => return Err(Setback::gone(restored)),
+                None if self.left().is_zero() => return Err(Setback::Silent { restored }),
+                None => std::thread::sleep(POLL),
             }
-            if dead && !path.exists() {
-                let message = "it ended without a word".to_owned();
-                return Err(if restored {
-                    Setback::Broken(message)
-                } else {
-                    Setback::Harness(message)
-                });
-            }
-            if self.left().is_zero() {
-                return Err(Setback::Silent { restored });
-            }
-            std::thread::sleep(POLL);
         }
         Ok(())
     }
@@ -307,91 +294,6 @@ impl Sitting<'_> {
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
-}
-
-/// The processes of a victim. All are children of ours in the end, so that we can take them from the
-/// list of processes: a restore needs their numbers.
-struct Body {
-    root: Pid,
-    members: Vec<Pid>,
-}
-
-impl Body {
-    fn wait_until_gone(&self) -> Result<(), Setback> {
-        let began = Instant::now();
-        loop {
-            let left: Vec<i32> = self
-                .members
-                .iter()
-                .filter(|pid| !is_gone(**pid))
-                .map(|pid| raw(*pid))
-                .collect();
-            match () {
-                () if left.is_empty() => return Ok(()),
-                () if began.elapsed() > DEATH => return Err(Setback::Undead(left)),
-                () => std::thread::sleep(POLL),
-            }
-        }
-    }
-
-    /// Kills what is left and waits for it.
-    fn end(mut self) {
-        if let Ok(members) = tree_below(self.root) {
-            self.members = members;
-        }
-        for pid in &self.members {
-            let _gone_already = rustix::process::kill_process(*pid, Signal::KILL);
-        }
-        let _said_before = self.wait_until_gone();
-    }
-}
-
-/// Takes a dead child; true when the number is free again.
-fn is_gone(pid: Pid) -> bool {
-    let _not_ours = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
-    !Path::new("/proc").join(raw(pid).to_string()).exists()
-}
-
-/// A zombie is not alive.
-fn is_alive(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{}/stat", raw(pid)))
-        .is_ok_and(|stat| parse_stat(&stat).is_some_and(|(_, state, _)| state != 'Z'))
-}
-
-/// A process and all below it, by the parents that `/proc` names.
-fn tree_below(root: Pid) -> io::Result<Vec<Pid>> {
-    let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        // A process that ends while we look has no parent worth knowing.
-        let stat = fs::read_to_string(path.join("stat")).unwrap_or_default();
-        parents.extend(parse_stat(&stat).map(|(pid, _, parent)| (pid, parent)));
-    }
-    let mut members = vec![raw(root)];
-    let mut next = 0;
-    while let Some(&parent) = members.get(next) {
-        members.extend(
-            parents
-                .iter()
-                .filter(|pair| pair.1 == parent)
-                .map(|pair| pair.0),
-        );
-        next += 1;
-    }
-    Ok(members.into_iter().filter_map(Pid::from_raw).collect())
-}
-
-/// Number, state and parent of a process, from its `stat` line; its name may hold anything.
-fn parse_stat(stat: &str) -> Option<(i32, char, i32)> {
-    let (pid, rest) = stat.split_once(' ')?;
-    let (_, rest) = rest.rsplit_once(") ")?;
-    let mut words = rest.split(' ');
-    let state = words.next()?.chars().next()?;
-    Some((pid.parse().ok()?, state, words.next()?.parse().ok()?))
-}
-
-fn raw(pid: Pid) -> i32 {
-    pid.as_raw_nonzero().get()
 }
 
 /// The rules for every scenario, and then its own.
@@ -435,6 +337,16 @@ fn judge(evidence: &Evidence, scenario: &Scenario) -> Vec<String> {
 }
 
 impl Setback {
+    /// A victim that ended without a word.
+    fn gone(restored: bool) -> Self {
+        let message = "the victim ended without a word".to_owned();
+        if restored {
+            Self::Broken(message)
+        } else {
+            Self::Harness(message)
+        }
+    }
+
     fn verdict(&self) -> Verdict {
         match self {
             Self::Harness(_) | Self::Criu(CriuError::Version(_)) => Verdict::NotTestable,
@@ -636,18 +548,5 @@ mod tests {
         ] {
             assert_eq!(setback.verdict(), verdict, "{setback:?}");
         }
-    }
-
-    #[test]
-    fn reads_stat_lines_with_odd_names() {
-        assert_eq!(parse_stat("7 (a) S 1) Z 3 7 7 0"), Some((7, 'Z', 3)));
-        assert_eq!(parse_stat("no stat"), None);
-    }
-
-    #[test]
-    fn finds_itself_among_the_processes() {
-        let own = rustix::process::getpid();
-        assert!(is_alive(own));
-        assert_eq!(tree_below(own).unwrap()[0], own);
     }
 }

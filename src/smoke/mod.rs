@@ -26,6 +26,7 @@ pub mod scenario;
 pub mod suite;
 pub mod victim;
 
+mod body;
 mod cycle;
 mod payload;
 

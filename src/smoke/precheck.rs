@@ -6,6 +6,7 @@
 use std::io;
 use std::net::UdpSocket;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::criu::{Criu, CriuError, Version};
@@ -50,6 +51,12 @@ const CAP_SYS_RESOURCE: u32 = 24;
 /// Looks at this process and its kernel. `release` is `uname -r`, `status` is `/proc/self/status`.
 pub fn check(criu: &Criu<'_>, release: &str, status: &str) -> (Ground, Option<Blocked>) {
     let mut ground = Ground::default();
+    if !random_is_ready() {
+        ground.warnings.push(
+            "the kernel has no random numbers yet: each call of CRIU will take seconds longer"
+                .to_owned(),
+        );
+    }
     let blocked = privileges(status, &mut ground)
         .and_then(|()| no_seccomp(status))
         .and_then(|()| loopback(reachable()))
@@ -96,6 +103,15 @@ fn no_seccomp(status: &str) -> Result<(), Blocked> {
         "this session runs under a seccomp filter, which keeps CRIU from working",
         "on WSL set networkingMode=nat in .wslconfig, then run wsl --shutdown; in a container use seccomp=unconfined",
     ))
+}
+
+/// CRIU makes unique names by a library that sleeps until it gets random numbers; right after boot
+/// the kernel may have none. Not waited for: a machine without any source would wait for ever.
+fn random_is_ready() -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/random", flags, Mode::empty())
+        .and_then(|file| rustix::io::read(file, &mut [0; 1]))
+        .is_ok()
 }
 
 fn reachable() -> io::Result<()> {

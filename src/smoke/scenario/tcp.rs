@@ -43,11 +43,12 @@ pub(super) const SCENARIO: Scenario = Scenario {
     acts: Acts::of::<Tcp>(),
 };
 
-/// Small buffers: what matters is that they are full.
-const BUFFER: usize = 16 << 10;
+/// Small enough to fill, large enough for whole segments of the loopback interface: with smaller ones
+/// the ends wait for each other by timers.
+const BUFFER: usize = 64 << 10;
 const MOST: u64 = 512 << 10;
 /// A connection that took nothing for so long is full: what it holds is no longer on the move.
-const SETTLED: Duration = Duration::from_millis(50);
+const SETTLED: Duration = Duration::from_millis(20);
 
 struct Tcp {
     listener: TcpListener,
