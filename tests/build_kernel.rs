@@ -35,10 +35,10 @@ struct StopAt {
 
 impl Sink for StopAt {
     fn take(&self, event: &Event) {
-        if let Event::Moved { done, .. } = event {
-            if *done >= *self.units.lock().expect("not poisoned") {
-                self.interrupt.set();
-            }
+        if let Event::Moved { done, .. } = event
+            && *done >= *self.units.lock().expect("not poisoned")
+        {
+            self.interrupt.set();
         }
     }
 }
