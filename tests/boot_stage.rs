@@ -1,6 +1,8 @@
 //! The boot stage against a QEMU of paper: a script that leaves the console and the agent's words which a real
 //! run left, or misbehaves. The real thing is tested by the end-to-end tests.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

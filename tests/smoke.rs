@@ -4,6 +4,9 @@
 //! nothing: each of these programs says that all went well, or leaves a log, as CRIU would. Needs the
 //! privileges that the suite asks for; elsewhere it reports a skip.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a skip must be seen")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

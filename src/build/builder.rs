@@ -82,7 +82,7 @@ impl Builder {
         }
     }
 
-    /// Runs a job and hands on its lines (see [`Stdout::Lines`]), whatever the exit status.
+    /// Runs a job and hands on its lines (see [`crate::exec::Stdout::Lines`]), whatever the exit status.
     ///
     /// However it ends, its container is gone when this returns, or the error is
     /// [`BuildError::Left`].

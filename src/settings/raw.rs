@@ -1,7 +1,7 @@
 //! The settings file as written: a serde mirror of `defaults.toml`, every key optional.
 //!
 //! In: text. Out: [`Raw`], or an error that names the line and the nearest known key. Must not fill in
-//! defaults; [`super::resolve`] does.
+//! defaults; [`super::resolve()`] does.
 
 use std::path::PathBuf;
 

@@ -55,7 +55,7 @@ pub enum RemoteError {
         /// What git2 said.
         source: git2::Error,
     },
-    /// Nothing came for [`SILENCE`].
+    /// Nothing came for `SILENCE`.
     #[error("{url} said nothing for {} s", SILENCE.as_secs())]
     Silent {
         /// The remote.
@@ -380,7 +380,7 @@ impl Progress {
 }
 
 /// Runs `work` on a thread of its own and waits for it, but neither past an interrupt nor past
-/// [`SILENCE`] without progress. The thread is then told to stop, and left behind if it cannot hear.
+/// `SILENCE` without progress. The thread is then told to stop, and left behind if it cannot hear.
 fn watched<T: Send + 'static>(
     url: &str,
     interrupt: &Interrupt,

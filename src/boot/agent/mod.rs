@@ -4,7 +4,7 @@
 //! line each on the kernel's log. Every failure is an event, never a silent end: the host judges by what it
 //! reads, and takes silence for a hang. Must not decide what a failure means; must not run outside a guest.
 //!
-//! `/init` ([`init`]) stays small, since its death is a panic: it starts the agent, reaps what is orphaned (a
+//! `/init` (`init`) stays small, since its death is a panic: it starts the agent, reaps what is orphaned (a
 //! restored process needs its old number, which a zombie would hold) and restarts the machine, which ends QEMU.
 
 mod channel;

@@ -1,6 +1,6 @@
 //! The scenarios: what each puts into its victim, and by what rules its answers are compared.
 //!
-//! A new scenario is a new file that implements [`Play`] and a line in the list below. In: a
+//! A new scenario is a new file that implements `Play` and a line in the list below. In: a
 //! [`Stage`]. Out: states, before and after. Must not call CRIU, look at its logs, or know the suite.
 
 use std::io;
