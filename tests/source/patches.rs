@@ -208,7 +208,7 @@ fn a_hunk_that_fails_is_named_and_nothing_is_half_patched() {
 fn every_misfit_is_told() {
     let world = World::new();
     let base = base(&world);
-    let second_hunk = format!("{FIRST}").replace(
+    let second_hunk = FIRST.replace(
         "diff --git a/init/helper.sh",
         "@@ -40,2 +40,2 @@\n nowhere\n-old\n+new\ndiff --git a/init/helper.sh",
     );
