@@ -94,10 +94,10 @@ fn play(
     if let Some(whole_answer) = without_file(verb, rest) {
         return stream.write_all(whole_answer.as_bytes());
     }
-    let body = as_told(verb, rest, body);
+    let body = as_told(verb, step, body);
     let whole = body.len();
-    let end = number(rest, "cut")
-        .or(number(rest, "reset"))
+    let end = number(step, "cut")
+        .or(number(step, "reset"))
         .unwrap_or(whole);
     match (verb, range) {
         ("chunked", _) => return chunked(stream, &body, end),
@@ -114,7 +114,7 @@ fn play(
             stream.write_all(&body[..end])?;
         }
     }
-    if number(rest, "reset").is_some() {
+    if number(step, "reset").is_some() {
         // Lets the bytes arrive; what follows throws away all that has not.
         thread::sleep(Duration::from_millis(50));
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
@@ -145,16 +145,16 @@ fn without_file(verb: &str, rest: &str) -> Option<String> {
     }
 }
 
-fn as_told(verb: &str, rest: &str, body: &[u8]) -> Vec<u8> {
+fn as_told(verb: &str, step: &str, body: &[u8]) -> Vec<u8> {
     let mut body = if verb == "other" {
         members::tarball(&["file linux/other.c", "kernel linux/"])
     } else {
         body.to_vec()
     };
-    if let Some(at) = number(rest, "flip") {
+    if let Some(at) = number(step, "flip") {
         body[at] ^= 1;
     }
-    body.truncate(number(rest, "short").unwrap_or(body.len()));
+    body.truncate(number(step, "short").unwrap_or(body.len()));
     body
 }
 
