@@ -15,7 +15,7 @@ use super::explain::Explanation;
 use super::fragment::Request;
 use super::merge::{Merged, Skipped, Symbols};
 use super::parse::{ConfigFile, Origin};
-use super::symbol::{Symbol, Tristate, Value};
+use super::symbol::{Symbol, SymbolType, Tristate, Value};
 use super::tree::Arch;
 
 /// Lines of advice that a hint holds.
@@ -81,7 +81,7 @@ pub enum Verdict {
     Lost,
     /// The base had it; it now depends on an option that the base's kernel did not know.
     NewDependency,
-    /// The base had it; this tree has no such option.
+    /// The base had it; this tree has no such option, or one of another type under that name.
     Absent,
     /// The base had it; nobody can set it: it follows from other options or from the compiler.
     Derived,
@@ -233,7 +233,7 @@ impl Evidence<'_> {
             .filter(|setting| is_lost(&setting.value, self.result.value(setting.symbol.as_str())));
         lost.map(|setting| {
             let request = inherited(&setting.symbol, &setting.value, self.base.origin(setting));
-            let verdict = self.judge(&setting.symbol, symbols, settable);
+            let verdict = self.judge(&setting.symbol, &setting.value, symbols, settable);
             self.finding(&request, verdict)
         })
         .collect()
@@ -242,9 +242,13 @@ impl Evidence<'_> {
     fn judge(
         &self,
         symbol: &Symbol,
+        value: &Value,
         symbols: &dyn Symbols,
         settable: &dyn Fn(&Symbol) -> bool,
     ) -> Verdict {
+        // A number of yesterday may be a switch of today; a module that became one is another matter.
+        let fits = |known: SymbolType| known.accepts(value) || *value == Value::Module;
+        let known = symbols.has(symbol) && symbols.symbol_type(symbol).is_none_or(fits);
         let asked = self
             .merged
             .requests
@@ -252,7 +256,7 @@ impl Evidence<'_> {
             .is_ok();
         if asked {
             Verdict::Overruled
-        } else if !symbols.has(symbol) {
+        } else if !known {
             Verdict::Absent
         } else if !settable(symbol) {
             Verdict::Derived

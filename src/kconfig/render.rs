@@ -227,7 +227,10 @@ fn explained(text: &mut String, group: &[&Finding]) {
             needed_by,
             ..
         } = &finding.request;
-        let found = shown(finding.found.as_ref());
+        let found = match (&finding.found, value.tristate()) {
+            (None, None) => "no value".to_owned(),
+            (found, _) => shown(found.as_ref()),
+        };
         line(
             text,
             1,
