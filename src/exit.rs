@@ -104,6 +104,7 @@ fn build(error: &BuildError) -> Exit {
         | BuildError::Failed { .. }
         | BuildError::Compile { .. }
         | BuildError::OutOfMemory { .. }
+        | BuildError::Killed { .. }
         | BuildError::DiskFull { .. }
         | BuildError::NoProduct { .. }
         | BuildError::ConfigChanged { .. }

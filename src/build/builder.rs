@@ -228,8 +228,8 @@ impl Builder {
                 "--hostname=wslk",
             ])
             .arg(format!("--pids-limit={}", self.limits.pids))
-            .args(self.limits.cpus.map(|cpus| format!("--cpus={cpus}")))
-            .args(self.limits.memory.map(|bytes| format!("--memory={bytes}")))
+            .args(self.cpu_share())
+            .args(self.memory())
             .args(
                 job.mounts
                     .iter()
@@ -242,6 +242,25 @@ impl Builder {
                     .map(|(name, value)| format!("--env={name}={value}")),
             )
             .arg(format!("--workdir={}", job.folder()))
+    }
+
+    /// Memory without swap beside it, so that too little of it is an error and not a crawl.
+    fn memory(&self) -> Vec<String> {
+        let options = |bytes| {
+            vec![
+                format!("--memory={bytes}"),
+                format!("--memory-swap={bytes}"),
+            ]
+        };
+        self.limits.memory.map(options).unwrap_or_default()
+    }
+
+    /// Docker refuses more processors than there are.
+    fn cpu_share(&self) -> Option<String> {
+        let all = process::cpus() as f64;
+        self.limits
+            .cpus
+            .map(|cpus| format!("--cpus={}", cpus.min(all)))
     }
 
     /// The same job on this machine, in a process group of its own.

@@ -22,6 +22,8 @@ pub(super) enum Cause {
         /// Which one.
         victim: String,
     },
+    /// The whole job was killed, and not by us.
+    Killed,
     /// No space left on some disk.
     DiskFull,
     /// A program of the builder is missing.
@@ -74,9 +76,7 @@ impl Clues {
             return Cause::OutOfMemory { victim };
         }
         if status == Some(KILLED) {
-            return Cause::OutOfMemory {
-                victim: "make".to_owned(),
-            };
+            return Cause::Killed;
         }
         if let (true, Some(said)) = (self.errors.is_empty(), self.missing) {
             return Cause::NoTool { said };
@@ -130,6 +130,10 @@ fn victim(line: &str) -> Option<String> {
             .split(':')
             .next()
             .map(|program| program.trim().to_owned());
+    }
+    // Our own watchdog, from the container's cgroup.
+    if line.starts_with("wslk: oom_kill ") {
+        return Some("a program of the build".to_owned());
     }
     // make[3]: *** [scripts/Makefile.build:250: fs/inode.o] Killed
     let killed =
@@ -226,12 +230,9 @@ mod tests {
                 "{line}"
             );
         }
-        assert_eq!(
-            cause(&[], 137),
-            Cause::OutOfMemory {
-                victim: "make".to_owned()
-            }
-        );
+        let counted = cause(&["wslk: oom_kill 2"], 2);
+        assert!(matches!(counted, Cause::OutOfMemory { .. }));
+        assert_eq!(cause(&[], 137), Cause::Killed);
     }
 
     #[test]

@@ -134,6 +134,14 @@ pub enum BuildError {
         /// Everything that was said until then.
         log: PathBuf,
     },
+    /// The whole job was killed, and not by us.
+    #[error("{label} was killed from outside")]
+    Killed {
+        /// What was being done.
+        label: String,
+        /// Everything that was said until then.
+        log: PathBuf,
+    },
     /// No space left.
     #[error("the disk is full below {}", path.display())]
     DiskFull {
@@ -181,6 +189,10 @@ impl BuildError {
             Self::OutOfMemory { log, .. } => {
                 format!("allow more memory or fewer jobs; what was compiled is kept; log: {}", log.display())
             }
+            Self::Killed { log, .. } => format!(
+                "by somebody, or for memory; what was compiled is kept; log: {}",
+                log.display()
+            ),
             Self::DiskFull { .. } => "free some space there; what was compiled is kept".to_owned(),
             Self::ConfigChanged { .. } => "was it made with other tools than these? run the config stage again".to_owned(),
             Self::NoTool { .. } => "install it, or let docker or podman bring the tools".to_owned(),

@@ -185,6 +185,10 @@ fn judge(plan: &BuildPlan, builder: &Builder, clues: Clues, output: &Output) -> 
             victim,
             log: plan.log(),
         },
+        Cause::Killed => BuildError::Killed {
+            label: "make".to_owned(),
+            log: plan.log(),
+        },
         Cause::NoTool { said } => BuildError::NoTool {
             label: "make".to_owned(),
             said,

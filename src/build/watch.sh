@@ -14,3 +14,9 @@ trap 'exit 143' TERM INT HUP
 exec 3<&-
 "$@" &
 wait $!
+status=$?
+# Only the cgroup knows for sure that something was killed for memory: 2nd and 1st version.
+[ "$0" = host ] || for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ ! -r $file ] || sed -n '/^oom_kill [1-9]/s/^/wslk: /p' $file >&2
+done
+exit $status
