@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Hasher, Sha256};
 
-/// A reader that gets nothing for so long has got all there is.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// A reader that gets nothing for so long has got all there is. Only a reader that lost something waits so long: a
+/// sender whose packets were dropped while its connection was locked doubles its pauses, and on a busy, emulated
+/// machine the next try can be many seconds away.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often an end that was full or empty is tried again.
 const POLL: Duration = Duration::from_millis(2);
 const CHUNK: usize = 4096;
