@@ -29,6 +29,7 @@ pub(super) struct Proof<'a> {
 struct Contract {
     requested: usize,
     guarded: usize,
+    keep_base: bool,
     base_options: usize,
     warnings: Vec<String>,
 }
@@ -134,10 +135,14 @@ impl<'a> Proof<'a> {
 
 impl Contract {
     fn text(&self) -> String {
-        let text = format!(
-            "{} options asked for and {} guarded are in the final configuration, none of {} lost",
-            self.requested, self.guarded, self.base_options
+        let mut text = format!(
+            "{} options asked for and {} guarded are in the final configuration",
+            self.requested, self.guarded
         );
+        // tinyconfig is only a starting point: there is nothing in it to keep.
+        if self.keep_base {
+            text.push_str(&format!(", none of {} lost", self.base_options));
+        }
         match self.warnings.len() {
             0 => text,
             n => format!("{text}, {n} to look at in audit.json"),
@@ -150,6 +155,7 @@ impl From<&Audit> for Contract {
         Self {
             requested: audit.requested.len(),
             guarded: audit.guarded.len(),
+            keep_base: audit.keep_base,
             base_options: audit.base_options,
             warnings: audit
                 .warnings()
