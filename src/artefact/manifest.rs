@@ -233,8 +233,9 @@ impl fmt::Display for Change {
 
 /// A digest's first digits; any other value as it is.
 fn brief(value: &str) -> &str {
-    let digest = value.len() >= 40 && value.bytes().all(|b| b.is_ascii_hexdigit());
-    if digest { &value[..HEX_DIGITS] } else { value }
+    let digits = value.strip_prefix("sha256:").unwrap_or(value);
+    let digest = digits.len() >= 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if digest { &digits[..HEX_DIGITS] } else { value }
 }
 
 /// Where the source came from.
