@@ -172,6 +172,28 @@ fn a_folder_is_fetched_pinned_and_known_again() {
 }
 
 #[test]
+fn a_dry_run_looks_and_leaves_no_trace() {
+    let bench = Bench::new();
+    kernel_tree(&bench.path("tree"));
+    let dry = || {
+        let fetch = ["--json", "--dry-run", "fetch", "--source", "tree"];
+        let assert = bench.wslk(&fetch).assert().success();
+        serde_json::from_slice::<Value>(&assert.get_output().stdout).expect("one document")
+    };
+    let before = dry();
+    assert_eq!(before["schema"], "wslk/dry-run/1");
+    assert_eq!(before["steps"][0]["needed"], true, "{before}");
+    assert!(!bench.path("home").exists() && !bench.path("cache").exists());
+    bench
+        .wslk(&["fetch", "--source", "tree"])
+        .assert()
+        .success();
+    // A folder that was just written is not trusted to stay as it is, so only the tree's presence is sure.
+    let other = bench.wslk(&["--dry-run", "boot", "nothing"]).assert();
+    other.code(2);
+}
+
+#[test]
 fn a_home_that_cannot_be_written_says_what_to_do() {
     let bench = Bench::new();
     fs::write(bench.path("file"), "").expect("written");

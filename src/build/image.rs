@@ -48,6 +48,11 @@ impl Image {
         }
     }
 
+    /// The image of this wslk's recipe, if it is there already.
+    pub fn known(engine: &Engine) -> Result<Option<Self>, BuildError> {
+        Self::find(engine, &Recipe::embedded().reference())
+    }
+
     /// The image by that name, if the engine has it.
     pub fn find(engine: &Engine, reference: &str) -> Result<Option<Self>, BuildError> {
         let cmd = Cmd::new(engine.kind().name())

@@ -42,6 +42,9 @@ pub struct Global {
     /// Put one JSON document on standard output.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// Say nothing but results and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -11,8 +11,8 @@ use super::table::table;
 use super::{Session, output, proof};
 use crate::error::Error;
 use crate::files;
-use crate::pipeline;
-use crate::settings::Overrides;
+use crate::pipeline::{self, Goal, Step};
+use crate::settings::{Overrides, Settings};
 use crate::source::{RemoteTag, SourceTree};
 
 pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
@@ -47,6 +47,30 @@ pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
     Ok(())
 }
 
+/// Shows what a run would do, if that is all that is wanted.
+fn only_looked(session: &Session<'_>, settings: &Settings, goal: &Goal) -> Result<bool, Error> {
+    #[derive(Serialize)]
+    struct DryRun<'a> {
+        steps: &'a [Step],
+    }
+    if !session.global.dry_run {
+        return Ok(false);
+    }
+    let steps = pipeline::outlook(&session.context, settings, goal)?;
+    let state = |step: &Step| if step.needed { "to do" } else { "done" };
+    let rows = steps.iter().flat_map(|step| {
+        step.what.iter().enumerate().map(move |(line, what)| {
+            let first = |word: &str| if line == 0 { word } else { "" }.to_owned();
+            vec![first(step.stage), first(state(step)), what.clone()]
+        })
+    });
+    let text = table(&rows.collect::<Vec<_>>()) + "nothing was done: --dry-run\n";
+    session
+        .output
+        .answer("dry-run", &DryRun { steps: &steps }, &text);
+    Ok(true)
+}
+
 #[derive(Serialize)]
 struct Tree {
     tree: String,
@@ -72,6 +96,9 @@ impl From<&SourceTree> for Tree {
 
 pub(super) fn fetch(session: &Session<'_>, args: FetchArgs) -> Result<(), Error> {
     let settings = session.settings(overrides!(args.source))?;
+    if only_looked(session, &settings, &Goal::Fetch(args.tag))? {
+        return Ok(());
+    }
     let tree = Tree::from(&pipeline::fetch(&session.context, &settings, args.tag)?);
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     let mut rows = vec![row("version", &tree.version), row("tree", &tree.tree)];
@@ -90,6 +117,9 @@ pub(super) fn config(session: &Session<'_>, args: ConfigArgs) -> Result<(), Erro
         audit: &'a crate::kconfig::Audit,
     }
     let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    if only_looked(session, &settings, &Goal::Config(args.tag))? {
+        return Ok(());
+    }
     let configured = pipeline::configure(&session.context, &settings, args.tag)?;
     if let Some(path) = &args.output {
         files::replace(path, &configured.config.text)?;
@@ -106,6 +136,9 @@ pub(super) fn config(session: &Session<'_>, args: ConfigArgs) -> Result<(), Erro
 
 pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Error> {
     let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    if only_looked(session, &settings, &Goal::Config(args.tag))? {
+        return Ok(());
+    }
     let answer = pipeline::explain(&session.context, &settings, args.tag, &args.symbol)?;
     session.output.answer("explain", &answer, &answer.render());
     Ok(())
@@ -118,6 +151,13 @@ pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error>
         args.engine,
         args.guest
     ))?;
+    let goal = Goal::Build {
+        want: args.tag,
+        boot: !args.no_boot,
+    };
+    if only_looked(session, &settings, &goal)? {
+        return Ok(());
+    }
     let built = pipeline::build(&session.context, &settings, args.tag, !args.no_boot)?;
     let proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
     session.output.answer("build", &proof, &proof.text());
@@ -126,6 +166,9 @@ pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error>
 
 pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
     let settings = session.settings(overrides!(args.engine, args.guest))?;
+    if only_looked(session, &settings, &Goal::Boot(args.build.clone()))? {
+        return Ok(());
+    }
     let (build, report) = pipeline::boot(&session.context, &settings, &args.build)?;
     let proof = proof::Proof::new(&build, false, Some(&report))?;
     session.output.answer("boot", &proof, &proof.text());

@@ -6,12 +6,14 @@
 
 mod doors;
 mod inputs;
+mod outlook;
 mod prepared;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::doors::GuestToolsDoor;
+pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;
 use crate::artefact::{Build, BuildRef, Store};
 use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
@@ -156,14 +158,18 @@ fn fetch_locked(
     settings: &Settings,
     want: Option<TagQuery>,
 ) -> Result<SourceTree, Error> {
-    let request = FetchRequest {
+    let request = request(settings, want);
+    Ok(source::fetch(&request, &sources(context, settings))?)
+}
+
+fn request(settings: &Settings, want: Option<TagQuery>) -> FetchRequest {
+    FetchRequest {
         upstream: settings.upstream.clone(),
         want,
         transport: settings.transport,
         offline: settings.offline,
         refresh: false,
-    };
-    Ok(source::fetch(&request, &sources(context, settings))?)
+    }
 }
 
 fn sources<'a>(context: &'a Context, settings: &Settings) -> Sources<'a> {
@@ -176,16 +182,18 @@ fn sources<'a>(context: &'a Context, settings: &Settings) -> Sources<'a> {
     }
 }
 
-fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
-    let engine = Engine::find(
+fn engine(context: &Context, settings: &Settings) -> Result<Engine, Error> {
+    Ok(Engine::find(
         settings.engine,
         Arc::clone(&context.runner),
         &context.reporter,
-    )?;
+    )?)
+}
+
+fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
+    let engine = engine(context, settings)?;
     let image = Image::ensure(&engine, &context.reporter)?;
-    let builder = Builder::new(engine, image, settings.limits, &context.home);
-    builder.remove_leftovers(&context.reporter)?;
-    Ok(builder)
+    Ok(Builder::new(engine, image, settings.limits, &context.home))
 }
 
 /// The architecture that kernels are built for: this machine's.
@@ -222,17 +230,13 @@ fn boot_test(
         .reporter
         .stage("boot", build.manifest().release.clone());
     build.verify()?;
+    builder.remove_leftovers(&context.reporter)?;
     let tools = GuestTools::from(
         &GuestToolsDoor(builder),
         &context.home.guest_tools(),
         &context.reporter,
     )?;
-    let subject = Subject {
-        kernel: build.kernel(),
-        config: build.config(),
-        modules: build.modules_disk(),
-        release: build.manifest().release.clone(),
-    };
+    let subject = subject(build);
     let stand = Stand {
         program: context.program.clone(),
         tools: &tools,
@@ -245,5 +249,14 @@ fn boot_test(
         Ok(report)
     } else {
         Err(Error::KernelFailed(Box::new(report)))
+    }
+}
+
+fn subject(build: &Build) -> Subject {
+    Subject {
+        kernel: build.kernel(),
+        config: build.config(),
+        modules: build.modules_disk(),
+        release: build.manifest().release.clone(),
     }
 }

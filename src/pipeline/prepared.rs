@@ -45,6 +45,15 @@ impl Prepared {
         want: Option<TagQuery>,
     ) -> Result<Self, Error> {
         let tree = super::fetch_locked(context, settings, want)?;
+        Self::of(settings, tree, super::builder(context, settings)?)
+    }
+
+    /// Decides everything about a tree that is here, without touching anything.
+    pub(super) fn of(
+        settings: &Settings,
+        tree: SourceTree,
+        builder: Builder,
+    ) -> Result<Self, Error> {
         let patches = match &settings.patches {
             Some(folder) => PatchSet::read(folder, tree.series())?,
             None => PatchSet::default(),
@@ -56,7 +65,6 @@ impl Prepared {
             fragments.push(kconfig::read_fragment(path)?);
         }
         let base = settings.base.clone().unwrap_or_else(|| profile.base());
-        let builder = super::builder(context, settings)?;
         let target = super::host_target()?;
         let ingredients = Ingredients {
             tree: &tree,
@@ -86,19 +94,37 @@ impl Prepared {
 
     /// The build, if it is there; else says what is different from the last one.
     pub(super) fn known(&self, context: &Context, store: &Store) -> Result<Option<Build>, Error> {
-        let reporter = &context.reporter;
-        match store.lookup(&self.id, &self.profile, &self.inputs)? {
+        let lookup = self.lookup(store)?;
+        let reasons = self.reasons(&lookup);
+        match lookup {
             Lookup::Unchanged(build) => return Ok(Some(*build)),
-            Lookup::First => reporter.note(format!("first build of profile {}", self.profile)),
-            Lookup::Damaged(error) => reporter.warn(format!("building again: {error}")),
-            Lookup::Changed { since, changes } => {
-                reporter.note(format!("changed since {since}:"));
-                changes
-                    .iter()
-                    .for_each(|change| reporter.note(format!("  {change}")));
+            Lookup::Damaged(_) => context.reporter.warn(reasons.concat()),
+            Lookup::First | Lookup::Changed { .. } => {
+                reasons
+                    .into_iter()
+                    .for_each(|reason| context.reporter.note(reason));
             }
         }
         Ok(None)
+    }
+
+    /// What the store knows of this build.
+    pub(super) fn lookup(&self, store: &Store) -> Result<Lookup, Error> {
+        Ok(store.lookup(&self.id, &self.profile, &self.inputs)?)
+    }
+
+    /// Why there is something to build, in lines.
+    pub(super) fn reasons(&self, lookup: &Lookup) -> Vec<String> {
+        match lookup {
+            Lookup::Unchanged(_) => Vec::new(),
+            Lookup::First => vec![format!("first build of profile {}", self.profile)],
+            Lookup::Damaged(error) => vec![format!("building again: {error}")],
+            Lookup::Changed { since, changes } => {
+                std::iter::once(format!("changed since {since}:"))
+                    .chain(changes.iter().map(|change| format!("  {change}")))
+                    .collect()
+            }
+        }
     }
 
     /// The audited configuration.
@@ -107,6 +133,7 @@ impl Prepared {
         context: &Context,
         settings: &Settings,
     ) -> Result<KernelConfig, Error> {
+        self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
         Ok(kconfig::resolve(&request, &door, &context.reporter)?)
@@ -119,6 +146,7 @@ impl Prepared {
         settings: &Settings,
         symbol: &Symbol,
     ) -> Result<Card, Error> {
+        self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
         let configured = kconfig::configure(&request, &door, &context.reporter)?;

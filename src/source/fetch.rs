@@ -3,7 +3,11 @@
 //! In: a [`FetchRequest`]. Out: a [`SourceTree`]. Looks first at what is here already, and reaches for the
 //! network only when that does not answer.
 
+mod look;
+
 use std::path::Path;
+
+pub use self::look::SourceOutlook;
 
 use super::download::DownloadError;
 use super::import::{self, Stamp};
@@ -87,20 +91,8 @@ impl<'a> Fetching<'a> {
         let tags = remote::list(url, &self.sources.interrupt)?;
         self.index.remember_tags(url, &tags);
         self.index.write(self.sources.home)?;
-        let found = tags
-            .iter()
-            .find(|remote| query.matches(&remote.tag))
-            .ok_or_else(|| SourceError::NoSuchTag {
-                url: url.to_owned(),
-                query,
-                newest: tags.iter().take(5).map(|remote| remote.tag).collect(),
-            })?;
-        let claim = Claim {
-            upstream: url,
-            tag: Some(found.tag),
-            commit: Some(found.commit),
-            pins_tarball: false,
-        };
+        let found = release(url, query, &tags)?;
+        let claim = Claim::of_release(url, found);
         self.check_commit(&claim)?;
         if let Some(tree) = self.pinned(url, found.tag) {
             return Ok(tree);
@@ -455,7 +447,40 @@ impl<'a> Fetching<'a> {
     }
 }
 
-impl Claim<'_> {
+fn release<'t>(
+    url: &str,
+    query: TagQuery,
+    tags: &'t [RemoteTag],
+) -> Result<&'t RemoteTag, SourceError> {
+    tags.iter()
+        .find(|remote| query.matches(&remote.tag))
+        .ok_or_else(|| SourceError::NoSuchTag {
+            url: url.to_owned(),
+            query,
+            newest: tags.iter().take(5).map(|remote| remote.tag).collect(),
+        })
+}
+
+impl<'a> Claim<'a> {
+    fn of_release(url: &'a str, found: &RemoteTag) -> Self {
+        Self {
+            upstream: url,
+            tag: Some(found.tag),
+            commit: Some(found.commit),
+            pins_tarball: false,
+        }
+    }
+
+    /// What a tarball or folder holds, by no other name than its own.
+    fn of_one_tree(upstream: &'a str, commit: Option<CommitId>) -> Self {
+        Self {
+            upstream,
+            tag: None,
+            commit,
+            pins_tarball: false,
+        }
+    }
+
     fn origin(&self) -> String {
         self.tag.map_or_else(
             || self.upstream.to_owned(),

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 pub use self::download::{DownloadError, Patience};
 pub use self::error::{Fault, SourceError};
+pub use self::fetch::SourceOutlook;
 pub use self::lock::LockFileError;
 pub use self::patches::{PatchError, PatchSet, PatchedTree, apply as apply_patches};
 pub use self::plant::PlantError;
@@ -119,6 +120,12 @@ pub fn list_tags(
 /// Nothing is kept of a tree that is damaged or not what was pinned or announced.
 pub fn fetch(request: &FetchRequest, sources: &Sources<'_>) -> Result<SourceTree, SourceError> {
     fetch::Fetching::new(request, sources)?.run()
+}
+
+/// Whether the wanted tree is here, and what [`fetch`] would do if not. Changes nothing; may ask a remote
+/// for its tags.
+pub fn look(request: &FetchRequest, sources: &Sources<'_>) -> Result<SourceOutlook, SourceError> {
+    fetch::Fetching::new(request, sources)?.look()
 }
 
 /// A kernel tree on disk, without `.git`, that nobody may change.
