@@ -57,7 +57,8 @@ pub fn test(
     if let Some(reason) = reason {
         stand
             .reporter
-            .note(format!("emulated, since KVM does not work here: {reason}"));
+            .note("emulated, since KVM does not work here; --verbose says why");
+        stand.reporter.detail(reason);
     }
     let mut run = boot(options, &files, accel, stand)?;
     if options.accel == AccelChoice::Auto

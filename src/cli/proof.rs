@@ -54,13 +54,9 @@ impl<'a> Proof<'a> {
         })
     }
 
-    pub(super) fn text(&self) -> String {
-        let title = if self.fresh {
-            "built"
-        } else {
-            "nothing to build: unchanged"
-        };
-        let mut text = format!("{title} {}\n\n", self.manifest.id);
+    /// On one screen, under what was done.
+    pub(super) fn text(&self, done: &str) -> String {
+        let mut text = format!("{done} {}\n\n", self.manifest.id);
         text.push_str(&table(&self.facts()));
         if !self.scenarios.is_empty() {
             text.push('\n');

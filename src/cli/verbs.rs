@@ -160,7 +160,12 @@ pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error>
     }
     let built = pipeline::build(&session.context, &settings, args.tag, !args.no_boot)?;
     let proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
-    session.output.answer("build", &proof, &proof.text());
+    let done = if built.fresh {
+        "built"
+    } else {
+        "nothing to build: unchanged"
+    };
+    session.output.answer("build", &proof, &proof.text(done));
     Ok(())
 }
 
@@ -171,7 +176,9 @@ pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
     }
     let (build, report) = pipeline::boot(&session.context, &settings, &args.build)?;
     let proof = proof::Proof::new(&build, false, Some(&report))?;
-    session.output.answer("boot", &proof, &proof.text());
+    session
+        .output
+        .answer("boot", &proof, &proof.text("boot-tested"));
     Ok(())
 }
 
