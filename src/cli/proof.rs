@@ -137,12 +137,17 @@ impl Contract {
         );
         // tinyconfig is only a starting point: there is nothing in it to keep.
         if self.keep_base {
-            text.push_str(&format!(", none of {} lost", self.base_options));
+            text.push_str(&match self.warnings.as_slice() {
+                [] => format!(", none of {} lost", self.base_options),
+                foreign => format!(
+                    "; {} of the base's {} do not fit this tree: {}",
+                    foreign.len(),
+                    self.base_options,
+                    foreign.join(", ")
+                ),
+            });
         }
-        match self.warnings.len() {
-            0 => text,
-            n => format!("{text}, {n} to look at in audit.json"),
-        }
+        text
     }
 }
 
