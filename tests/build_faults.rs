@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wslk::build::{self, BuildError, BuildPlan, Builder, Compiled, Engine, Limits, Target};
+use wslk::build::{self, BuildError, BuildPlan, Builder, Compiled, Engine, Limits};
 use wslk::exec::{Cmd, Duct, ExecError, Output, Runner};
 use wslk::home::Home;
+use wslk::kconfig::Arch;
 use wslk::process::Interrupt;
 use wslk::report::Reporter;
 
@@ -84,7 +85,7 @@ fn yard(fault: &str, interrupt: &Interrupt) -> Yard {
         source: folder.path().to_owned(),
         config: "CONFIG_MODULES=y\n".to_owned(),
         work: home.work().join("k"),
-        target: Target::X86_64,
+        arch: Arch::X86,
         jobs: 1,
         timestamp: BuildPlan::TIMESTAMP.to_owned(),
         ccache: None,

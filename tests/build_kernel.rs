@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use wslk::build::{
     self, BuildError, BuildPlan, Builder, Engine, EngineChoice, Image, KconfigSolver, Limits,
-    Target,
 };
 use wslk::exec::Duct;
 use wslk::home::Home;
+use wslk::kconfig::Arch;
 use wslk::process::Interrupt;
 use wslk::report::{Event, Lines, Reporter, Sink};
 
@@ -89,7 +89,7 @@ impl Yard {
 
     fn plan(&self, tree: &Path, builder: &Builder) -> BuildPlan {
         let work = self.home.cache().join("kconfig-work");
-        let solver = KconfigSolver::new(builder, tree, work, Target::X86_64);
+        let solver = KconfigSolver::new(builder, tree, work, Arch::X86);
         let base = solver.base("tinyconfig").expect("tinyconfig");
         let kept = base.lines().filter(|line| !line.contains("LOCALVERSION"));
         let merged: String = kept.map(|line| format!("{line}\n")).collect();
@@ -108,8 +108,8 @@ impl Yard {
             work: self
                 .home
                 .work()
-                .join(BuildPlan::key("tree", builder, Target::X86_64)),
-            target: Target::X86_64,
+                .join(BuildPlan::key("tree", builder, Arch::X86)),
+            arch: Arch::X86,
             jobs: builder.cpus(),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache: Some(self.home.ccache()),

@@ -29,7 +29,7 @@ pub use self::builder::Builder;
 pub use self::engine::{Engine, EngineChoice, EngineKind};
 pub use self::image::{Image, Recipe};
 pub use self::job::{Access, Job, Limits, Mount};
-pub use self::plan::{BuildPlan, Target};
+pub use self::plan::BuildPlan;
 pub use self::run::{Compiled, Stats, forget, run};
 pub use self::solver::KconfigSolver;
 

@@ -3,13 +3,12 @@
 //! In: a tree, a configuration, a folder to work in, choices. Out: the make arguments and the
 //! [`Job`]. Pure: touches no disk, so a dry run can show it.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::digest::{Hasher, Sha256};
 use crate::exec::Stdout;
+use crate::kconfig::Arch;
 
 use super::{Builder, EngineKind, Job, Mount};
 
@@ -26,66 +25,6 @@ const CCACHE: &str = "/ccache";
 /// The line with which [`SCRIPT`] tells the release string.
 pub(super) const RELEASE_MARK: &str = "kernelrelease is ";
 
-/// The processor family that the kernel is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Target {
-    /// 64-bit PCs.
-    #[default]
-    X86_64,
-    /// 64-bit ARM.
-    Arm64,
-}
-
-impl Target {
-    /// kbuild's `ARCH`.
-    #[must_use]
-    pub fn arch(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// The folder below `arch/`, kbuild's `SRCARCH`.
-    #[must_use]
-    pub fn srcarch(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// The make target of the image that WSL loads. On arm64 that is `Image`: WSL does not unpack
-    /// the default `Image.gz`.
-    #[must_use]
-    pub fn image(self) -> &'static str {
-        match self {
-            Self::X86_64 => "bzImage",
-            Self::Arm64 => "Image",
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.arch())
-    }
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "x86_64" | "x86" | "amd64" => Ok(Self::X86_64),
-            "arm64" | "aarch64" => Ok(Self::Arm64),
-            _ => Err(format!(
-                "`{word}` is no architecture that WSL runs on; it is x86_64 or arm64"
-            )),
-        }
-    }
-}
-
 /// One kernel to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildPlan {
@@ -97,7 +36,7 @@ pub struct BuildPlan {
     /// for the next run of the same [`BuildPlan::key`].
     pub work: PathBuf,
     /// What the kernel is for.
-    pub target: Target,
+    pub arch: Arch,
     /// Compilers at a time.
     pub jobs: usize,
     /// What `uname -v` tells as the time of the build; fixed, since equal inputs shall give equal
@@ -119,11 +58,11 @@ impl BuildPlan {
     /// A name for the work folder: two plans may share one if their object files fit together. make
     /// sees a changed configuration by itself, but not a changed tree, compiler or path.
     #[must_use]
-    pub fn key(tree: &str, builder: &Builder, target: Target) -> String {
+    pub fn key(tree: &str, builder: &Builder, arch: Arch) -> String {
         let image = builder.image().map_or("host", |image| &image.id);
         let mut hasher = Hasher::default();
-        hasher.update(format!("{tree}\n{image}\n{target}\n").as_bytes());
-        format!("{}-{}", target.arch(), hasher.finish().short(16))
+        hasher.update(format!("{tree}\n{image}\n{}\n", arch.kbuild()).as_bytes());
+        format!("{}-{}", arch.kbuild(), hasher.finish().short(16))
     }
 
     /// make's output folder.
@@ -160,9 +99,7 @@ impl BuildPlan {
     #[must_use]
     pub fn targets(&self) -> Vec<&'static str> {
         let modules = self.has_modules().then_some("modules");
-        std::iter::once(self.target.image())
-            .chain(modules)
-            .collect()
+        std::iter::once(image(self.arch)).chain(modules).collect()
     }
 
     /// make's arguments but for the targets.
@@ -172,7 +109,7 @@ impl BuildPlan {
     #[must_use]
     pub fn make_args(&self) -> Vec<String> {
         let mut args = vec![format!("-j{}", self.jobs)];
-        args.extend(common_args(self.target));
+        args.extend(common_args(self.arch));
         args.extend([
             "LOCALVERSION=".to_owned(),
             format!("KBUILD_BUILD_TIMESTAMP={}", self.timestamp),
@@ -227,12 +164,12 @@ impl BuildPlan {
 }
 
 /// make's arguments whatever is made.
-pub(super) fn common_args(target: Target) -> [String; 4] {
+pub(super) fn common_args(arch: Arch) -> [String; 4] {
     [
         "-C".to_owned(),
         SOURCE.to_owned(),
         format!("O={BUILD}"),
-        format!("ARCH={target}"),
+        format!("ARCH={}", arch.kbuild()),
     ]
 }
 
@@ -257,12 +194,21 @@ fn ccache_env(job: Job, builder: &Builder) -> Job {
     }
 }
 
+/// The make target of the image that WSL loads. On arm64 that is `Image`: WSL does not unpack the
+/// default `Image.gz`.
+fn image(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86 => "bzImage",
+        Arch::Arm64 => "Image",
+    }
+}
+
 /// Where a product lies in a build tree.
-pub(super) fn image_path(tree: &Path, target: Target) -> PathBuf {
+pub(super) fn image_path(tree: &Path, arch: Arch) -> PathBuf {
     tree.join("arch")
-        .join(target.srcarch())
+        .join(arch.name())
         .join("boot")
-        .join(target.image())
+        .join(image(arch))
 }
 
 #[cfg(test)]
@@ -274,7 +220,7 @@ mod tests {
             source: "/trees/linux".into(),
             config: config.to_owned(),
             work: "/cache/work/k".into(),
-            target: Target::X86_64,
+            arch: Arch::X86,
             jobs: 2,
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache: None,
@@ -302,12 +248,5 @@ mod tests {
         ] {
             assert!(args.contains(fixed), "{fixed} is missing in {args}");
         }
-    }
-
-    #[test]
-    fn reads_architectures() {
-        assert_eq!("amd64".parse(), Ok(Target::X86_64));
-        assert_eq!("aarch64".parse(), Ok(Target::Arm64));
-        assert!("riscv".parse::<Target>().is_err());
     }
 }

@@ -151,7 +151,7 @@ fn expected(plan: &BuildPlan) -> u64 {
         let (config, units) = text.trim().split_once(' ')?;
         (config == plan.config_digest().to_string()).then(|| units.parse().ok())?
     });
-    same_config.unwrap_or_else(|| units::estimate(&plan.source, &plan.config, plan.target))
+    same_config.unwrap_or_else(|| units::estimate(&plan.source, &plan.config, plan.arch))
 }
 
 /// Keeps the number of object files for the next run. Losing it costs an estimate, no more.
@@ -230,7 +230,7 @@ fn collect(plan: &BuildPlan, release: &str, stats: Stats) -> Result<Compiled, Bu
         .has_modules()
         .then(|| plan.staged().join("lib/modules").join(release));
     let compiled = Compiled {
-        bzimage: image_path(&tree, plan.target),
+        bzimage: image_path(&tree, plan.arch),
         system_map: tree.join("System.map"),
         config,
         modules_dir,

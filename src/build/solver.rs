@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 
 use crate::files;
+use crate::kconfig::Arch;
 
 use super::plan::{BUILD, SOURCE, common_args};
-use super::{BuildError, Builder, Job, Mount, Target};
+use super::{BuildError, Builder, Job, Mount};
 
 /// Runs the Kconfig of one source tree.
 #[derive(Debug)]
@@ -17,23 +18,23 @@ pub struct KconfigSolver<'a> {
     builder: &'a Builder,
     source: PathBuf,
     work: PathBuf,
-    target: Target,
+    arch: Arch,
 }
 
 impl<'a> KconfigSolver<'a> {
-    /// `source` is the tree's root; `work` is a folder for this tree, image and target alone.
+    /// `source` is the tree's root; `work` is a folder for this tree, image and architecture alone.
     #[must_use]
     pub fn new(
         builder: &'a Builder,
         source: impl Into<PathBuf>,
         work: impl Into<PathBuf>,
-        target: Target,
+        arch: Arch,
     ) -> Self {
         Self {
             builder,
             source: source.into(),
             work: work.into(),
-            target,
+            arch,
         }
     }
 
@@ -54,7 +55,7 @@ impl<'a> KconfigSolver<'a> {
         files::create_dir(&self.work)?;
         let job = Job::new(name, "make")
             .arg("-s")
-            .args(common_args(self.target))
+            .args(common_args(self.arch))
             .arg(name)
             .mount(Mount::read(&self.source, SOURCE))
             .mount(Mount::write(&self.work, BUILD))

@@ -7,31 +7,31 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use super::Target;
+use crate::kconfig::Arch;
 
 /// Host programs, the vDSO, the boot stub and the realmode code, which have makefiles of their own ways.
 const APART: u64 = 120;
 
 /// Estimates the number of object files that a build makes.
 #[must_use]
-pub(super) fn estimate(source: &Path, config: &str, target: Target) -> u64 {
+pub(super) fn estimate(source: &Path, config: &str, arch: Arch) -> u64 {
     let mut walk = Walk {
         source,
         settings: settings(config),
-        target,
+        arch,
         seen: BTreeSet::new(),
         units: APART,
     };
-    let arch = format!("arch/{}", target.srcarch());
+    let own = format!("arch/{}", arch.name());
     // Before 6.1 the top folders were listed in the top makefile, by names that this does not follow.
     let top = [
-        "init", "usr", &arch, "kernel", "certs", "mm", "fs", "ipc", "security", "crypto", "block",
+        "init", "usr", &own, "kernel", "certs", "mm", "fs", "ipc", "security", "crypto", "block",
         "drivers",
     ];
     walk.folder("", false);
     for folder in top
         .into_iter()
-        .chain(["sound", "net", "virt", "lib", &format!("{arch}/lib")])
+        .chain(["sound", "net", "virt", "lib", &format!("{own}/lib")])
     {
         walk.folder(folder, false);
     }
@@ -49,7 +49,7 @@ fn settings(config: &str) -> HashMap<&str, &str> {
 struct Walk<'a> {
     source: &'a Path,
     settings: HashMap<&'a str, &'a str>,
-    target: Target,
+    arch: Arch,
     seen: BTreeSet<String>,
     units: u64,
 }
@@ -134,7 +134,7 @@ impl Walk<'_> {
             let Some((name, built)) = self.list(left) else {
                 continue;
             };
-            let right = right.replace("$(SRCARCH)", self.target.srcarch());
+            let right = right.replace("$(SRCARCH)", self.arch.name());
             let words = right
                 .split_whitespace()
                 .filter(|word| !word.contains('$'))
@@ -266,7 +266,7 @@ mod tests {
         );
         write("arch/x86/pci/Makefile", "obj-y += i386.o\n");
 
-        let count = |config| estimate(tree.path(), config, Target::X86_64) - APART;
+        let count = |config| estimate(tree.path(), config, Arch::X86) - APART;
         assert_eq!(count(""), 4);
         assert_eq!(count("CONFIG_NET=y\n"), 2 + 1 + 1);
         assert_eq!(count("CONFIG_NET=y\nCONFIG_FOO=y\n"), 4 + 3);

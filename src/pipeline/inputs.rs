@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::artefact::Inputs;
-use crate::build::{Builder, Target};
+use crate::build::Builder;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::files;
-use crate::kconfig::{Base, Fragment};
+use crate::kconfig::{Arch, Base, Fragment};
 use crate::source::{PatchSet, SourceTree};
 
 /// Raised whenever wslk itself would build something else from the same inputs.
@@ -24,7 +24,7 @@ pub(super) struct Ingredients<'a> {
     pub(super) base: &'a Base,
     pub(super) fragments: &'a [Fragment],
     pub(super) builder: &'a Builder,
-    pub(super) target: Target,
+    pub(super) arch: Arch,
 }
 
 impl Ingredients<'_> {
@@ -33,7 +33,7 @@ impl Ingredients<'_> {
         let inputs = Inputs::default()
             .with("wslk's method", METHOD)
             .with("source tree", self.tree.tree.to_string())
-            .with("architecture", self.target.to_string())
+            .with("architecture", self.arch.kbuild())
             .with("base configuration", base(self.base)?)
             .with("engine", self.builder.engine().kind().name())
             .with(

@@ -17,7 +17,7 @@ pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;
 use crate::artefact::{Build, BuildRef, Store};
 use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
-use crate::build::{Builder, Engine, Image, Target};
+use crate::build::{Builder, Engine, Image};
 use crate::error::Error;
 use crate::exec::Runner;
 use crate::files::Lock;
@@ -197,10 +197,6 @@ fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
 }
 
 /// The architecture that kernels are built for: this machine's.
-fn host_target() -> Result<Target, Error> {
-    process::ARCH.parse().map_err(Error::Architecture)
-}
-
 fn host_arch() -> Result<Arch, Error> {
     process::ARCH
         .parse()

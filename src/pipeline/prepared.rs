@@ -12,7 +12,7 @@ use crate::artefact::{
     self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts,
     Store,
 };
-use crate::build::{self, BuildPlan, Builder, Compiled, KconfigSolver, Target};
+use crate::build::{self, BuildPlan, Builder, Compiled, KconfigSolver};
 use crate::error::Error;
 use crate::files;
 use crate::kconfig::{
@@ -34,7 +34,6 @@ pub(super) struct Prepared {
     keep_base: bool,
     fragments: Vec<Fragment>,
     guards: Vec<Fragment>,
-    target: Target,
     arch: Arch,
 }
 
@@ -65,14 +64,14 @@ impl Prepared {
             fragments.push(kconfig::read_fragment(path)?);
         }
         let base = settings.base.clone().unwrap_or_else(|| profile.base());
-        let target = super::host_target()?;
+        let arch = super::host_arch()?;
         let ingredients = Ingredients {
             tree: &tree,
             patches: &patches,
             base: &base,
             fragments: &fragments,
             builder: &builder,
-            target,
+            arch,
         };
         let inputs = ingredients.inputs()?;
         let id = BuildId::new(&tree.version.to_string(), &settings.profile, &inputs)?;
@@ -87,8 +86,7 @@ impl Prepared {
             patches,
             base,
             fragments,
-            target,
-            arch: super::host_arch()?,
+            arch,
         })
     }
 
@@ -171,16 +169,17 @@ impl Prepared {
             format!("{}, profile {}", tree.version, self.profile),
         );
         let id = tree.tree.to_string();
-        let work = context.home.work().join("config").join(BuildPlan::key(
-            &id,
-            &self.builder,
-            self.target,
-        ));
+        let work =
+            context
+                .home
+                .work()
+                .join("config")
+                .join(BuildPlan::key(&id, &self.builder, self.arch));
         let door = KconfigDoor(KconfigSolver::new(
             &self.builder,
             &tree.root,
             work,
-            self.target,
+            self.arch,
         ));
         let request = ConfigRequest {
             tree: TreeFacts::new(&tree.root, id, tree.series(), self.arch),
@@ -231,14 +230,14 @@ impl Prepared {
         config: &KernelConfig,
     ) -> Result<Compiled, Error> {
         let tree = self.patched(context, settings)?;
-        let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.target);
+        let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.arch);
         let ccache = context.home.ccache();
         files::create_dir(&ccache)?;
         let plan = BuildPlan {
             source: tree.root,
             config: config.text.clone(),
             work: context.home.work().join(key),
-            target: self.target,
+            arch: self.arch,
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache: self
