@@ -13,9 +13,6 @@ use super::{BootError, GuestTools, elf};
 use crate::boot::agent::Orders;
 use crate::files::FileError;
 
-/// Where the agent finds its [`Orders`].
-pub const ORDERS: &str = "/wslk/orders.json";
-
 /// Writes the initramfs to `out`; returns its size in bytes.
 pub fn write(
     program: &Path,
@@ -37,7 +34,7 @@ fn contents(program: &Path, tools: &GuestTools, orders: &Orders) -> Result<Archi
     satisfied(program, &bytes, tools, &archive)?;
     let slim = elf::slim(&bytes).map_err(|e| unfit(program, &e.to_string()))?;
     archive.put("init", Node::program(slim));
-    archive.put(ORDERS, Node::data(orders.to_json()));
+    archive.put(Orders::PATH, Node::data(orders.to_json()));
     // The kernel opens it for /init before anybody could mount devtmpfs.
     archive.put(
         "dev/console",

@@ -23,6 +23,7 @@ pub mod criu;
 pub mod diag;
 pub mod precheck;
 pub mod scenario;
+pub mod stage;
 pub mod suite;
 pub mod victim;
 

@@ -6,12 +6,11 @@
 //! number of the next question does. Must not write to the standard streams, keep descriptors that
 //! its scenario does not need, or outlive its folder.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -19,15 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::scenario::{self, Scenario};
-use crate::process;
+use super::stage::{MAIN, Stage, TICK};
 
-/// The hidden verb of the command line.
-pub const VERB: &str = "victim";
-/// The role of the process that the judge starts; its children have other ones.
-const MAIN: &str = "main";
-/// One step of the victim's life. Short enough for quick answers, long enough to leave a slow
-/// emulated processor to others.
-pub(super) const TICK: Duration = Duration::from_millis(4);
 /// A victim that nobody ended ends itself.
 const LIFE: Duration = Duration::from_secs(900);
 
@@ -58,43 +50,6 @@ pub struct Answer {
     pub state: Value,
 }
 
-/// What a scenario finds set up for its victim.
-#[derive(Debug)]
-pub struct Stage {
-    scenario: &'static str,
-    dir: PathBuf,
-    role: String,
-}
-
-impl Stage {
-    /// The victim's folder, its own for files and sockets.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Which of the scenario's processes this is.
-    #[must_use]
-    pub fn role(&self) -> &str {
-        &self.role
-    }
-
-    /// A stage without a scenario.
-    #[cfg(test)]
-    pub(super) fn for_test(dir: &Path) -> Self {
-        Self {
-            scenario: "test",
-            dir: dir.to_owned(),
-            role: MAIN.to_owned(),
-        }
-    }
-
-    /// This program in another role, not yet started: no input, output into a file of its own.
-    pub fn child(&self, role: &str) -> io::Result<Command> {
-        command(&process::program()?, self.scenario, &self.dir, role)
-    }
-}
-
 /// The error a victim leaves behind for the judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LastWords {
@@ -117,11 +72,7 @@ pub fn run(args: &[OsString]) -> u8 {
     let Some(scenario) = scenario::find(&name.to_string_lossy()) else {
         return 2;
     };
-    let stage = Stage {
-        scenario: scenario.name,
-        dir: dir.into(),
-        role,
-    };
+    let stage = Stage::new(scenario.name, dir.into(), role);
     match live(scenario, &stage) {
         Ok(code) => code,
         Err(error) => {
@@ -129,7 +80,7 @@ pub fn run(args: &[OsString]) -> u8 {
                 message: error.to_string(),
                 errno: error.raw_os_error(),
             };
-            let _nobody_to_tell = publish(&stage.dir.join(error_file(&stage.role)), &words);
+            let _nobody_to_tell = publish(&stage.dir().join(error_file(stage.role())), &words);
             1
         }
     }
@@ -137,7 +88,9 @@ pub fn run(args: &[OsString]) -> u8 {
 
 /// The judge's side of the start: the main process of a scenario's victim.
 pub(super) fn start(program: &Path, scenario: &Scenario, dir: &Path) -> io::Result<Pid> {
-    let child = command(program, scenario.name, dir, MAIN)?.spawn()?;
+    let child = Stage::new(scenario.name, dir.to_owned(), MAIN.to_owned())
+        .command(program)?
+        .spawn()?;
     // Not waited for through the handle: after a restore the process is nobody's `Child`.
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     pid.ok_or_else(|| io::Error::other("a process without a number"))
@@ -174,33 +127,15 @@ fn error_file(role: &str) -> String {
     format!("error-{role}")
 }
 
-fn command(program: &Path, scenario: &str, dir: &Path, role: &str) -> io::Result<Command> {
-    let output = File::create(dir.join(format!("output-{role}")))?;
-    let mut command = Command::new(program);
-    command
-        .args([
-            OsStr::new(VERB),
-            scenario.as_ref(),
-            dir.as_ref(),
-            role.as_ref(),
-        ])
-        .current_dir(dir)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    Ok(command)
-}
-
 fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
-    if stage.role != MAIN {
+    if stage.role() != MAIN {
         return scenario.play_role(stage);
     }
     // A session leader whose session lies in the dumped tree: CRIU wants nothing from outside.
     rustix::process::setsid()?;
     let mut scene = scenario.set(stage)?;
-    let mut life = Life::begin(&stage.dir)?;
-    publish(&ready_file(&stage.dir), &life.counter)?;
+    let mut life = Life::begin(stage.dir())?;
+    publish(&ready_file(stage.dir()), &life.counter)?;
     while life.tick()? {
         if let Some(question) = life.question()? {
             let state = match question {

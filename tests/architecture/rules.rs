@@ -85,7 +85,7 @@ const AMBIENT: &[(&str, &str, &[&str])] = &[
     (
         "std::process::Command",
         "programs run through `exec`",
-        &["exec/duct", "boot/agent", "smoke/victim", "smoke/scenario"],
+        &["exec/duct", "boot/agent", "smoke/stage", "smoke/scenario"],
     ),
 ];
 

@@ -19,7 +19,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::initramfs::ORDERS;
 use super::{Failure, ModulesReport};
 use crate::digest::Sha256;
 use crate::smoke::{ScenarioReport, SmokeReport};
@@ -47,6 +46,9 @@ pub struct Orders {
 }
 
 impl Orders {
+    /// Where the agent finds them.
+    pub const PATH: &str = "/wslk/orders.json";
+
     /// As the initramfs carries them.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
@@ -132,7 +134,7 @@ pub fn parse(text: &str) -> Vec<Said> {
 /// `None` for everybody else. A container may well start wslk as process 1, so the orders decide.
 #[must_use]
 pub fn run_if_called(name: Option<&OsString>) -> Option<u8> {
-    if !Path::new(ORDERS).is_file() {
+    if !Path::new(Orders::PATH).is_file() {
         return None;
     }
     if rustix::process::getpid().is_init() {
@@ -142,8 +144,9 @@ pub fn run_if_called(name: Option<&OsString>) -> Option<u8> {
 }
 
 fn orders() -> Result<Orders, String> {
-    let text = fs::read_to_string(ORDERS).map_err(|e| format!("cannot read {ORDERS}: {e}"))?;
-    serde_json::from_str(&text).map_err(|e| format!("cannot understand {ORDERS}: {e}"))
+    let path = Orders::PATH;
+    let text = fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("cannot understand {path}: {e}"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Acts, Play, Scenario, Variant, same};
 use crate::digest::Sha256;
 use crate::smoke::payload::Pattern;
-use crate::smoke::victim::Stage;
+use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "memory",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::victim::Stage;
+use super::stage::Stage;
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {

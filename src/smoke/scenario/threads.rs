@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Acts, Play, Scenario, Variant, same};
-use crate::smoke::victim::{Stage, TICK};
+use crate::smoke::stage::{Stage, TICK};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "threads",

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Acts, Play, Scenario, Variant, same};
 use crate::process;
 use crate::smoke::payload::{self, Bulk, Queue};
-use crate::smoke::victim::Stage;
+use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "tree",

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::tcp::own_address;
 use super::{Acts, Play, Scenario, Variant, same};
 use crate::smoke::payload::Pattern;
-use crate::smoke::victim::Stage;
+use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "udp",

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Acts, Play, Scenario, Variant, same};
 use crate::smoke::payload::{self, Bulk, Pattern, Queue, Tally};
-use crate::smoke::victim::Stage;
+use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "unix",
