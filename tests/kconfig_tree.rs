@@ -1,6 +1,6 @@
 //! The kconfig stage on a real kernel tree: `WSLK_TEST_TREE=/path/to/linux`, 6.1 or newer. Microsoft's
 //! configurations are taken from `WSLK_TEST_CONFIGS`, or from beside the checkout. Skipped, and said so,
-//! where either is missing.
+//! where what a test needs is missing.
 
 #![expect(clippy::expect_used, reason = "a test may panic")]
 
@@ -58,20 +58,31 @@ struct Yard {
     host: Host,
     facts: TreeFacts,
     cache: tempfile::TempDir,
-    base: PathBuf,
+    /// Microsoft's configuration, where it is.
+    base: Option<PathBuf>,
 }
 
 impl Yard {
     fn request(&self, fragments: Vec<Fragment>) -> ConfigRequest {
         ConfigRequest {
             tree: self.facts.clone(),
-            base: Base::File(self.base.clone()),
+            base: self
+                .base
+                .clone()
+                .map_or_else(|| Base::Target("defconfig".to_owned()), Base::File),
             keep_base: true,
             fragments,
             guards: Vec::new(),
             localversion_suffix: "-wslk-0123456789".to_owned(),
             index_cache: self.cache.path().to_owned(),
         }
+    }
+
+    fn base_text(&self) -> String {
+        self.base.as_deref().map_or_else(
+            || self.host.base("defconfig").expect("a configuration"),
+            |base| files::read(base).expect("a base"),
+        )
     }
 
     fn profile(&self, name: &str) -> ConfigRequest {
@@ -96,7 +107,7 @@ fn configs() -> Option<PathBuf> {
     let folder = env_var("WSLK_TEST_CONFIGS").map_or(beside, PathBuf::from);
     if !folder.is_dir() {
         say(&format!(
-            "skipped: no configurations in {}",
+            "SKIPPED: what needs Microsoft's configurations; none in {}",
             folder.display()
         ));
         return None;
@@ -104,10 +115,15 @@ fn configs() -> Option<PathBuf> {
     Some(folder)
 }
 
+fn microsofts_yard() -> Option<Yard> {
+    configs()?;
+    yard()
+}
+
 fn yard() -> Option<Yard> {
-    let base = configs()?.join("config-wsl-6.1.21.2");
+    let base = configs().map(|folder| folder.join("config-wsl-6.1.21.2"));
     let Some(tree) = env_var("WSLK_TEST_TREE").map(PathBuf::from) else {
-        say("skipped: WSLK_TEST_TREE names no kernel tree");
+        say("SKIPPED: WSLK_TEST_TREE names no kernel tree");
         return None;
     };
     let version = KernelVersion::of_tree(&tree).expect("a kernel tree");
@@ -156,7 +172,9 @@ fn microsofts_configurations_are_read_whole() {
 
 #[test]
 fn the_criu_profile_keeps_its_contract() {
-    let Some(yard) = yard() else { return };
+    let Some(yard) = microsofts_yard() else {
+        return;
+    };
     let request = yard.profile("criu");
     for run in ["first", "cached"] {
         let started = Instant::now();
@@ -183,7 +201,9 @@ fn the_criu_profile_keeps_its_contract() {
 /// On a tree of Microsoft's, nothing at all may be lost, known or not.
 #[test]
 fn a_tree_with_its_own_configuration_loses_nothing() {
-    let Some(yard) = yard() else { return };
+    let Some(yard) = microsofts_yard() else {
+        return;
+    };
     let request = ConfigRequest {
         base: Base::Own,
         ..yard.profile("criu")
@@ -212,7 +232,9 @@ fn the_tiny_profile_keeps_its_contract() {
 
 #[test]
 fn a_broken_contract_says_why() {
-    let Some(yard) = yard() else { return };
+    let Some(yard) = microsofts_yard() else {
+        return;
+    };
     let text = "CONFIG_PACKET_DIAG=y\n# CONFIG_PACKET is not set\n# CONFIG_KCMP is not set\nCONFIG_HZ_250=y\n";
     let error = resolve(
         &yard.request(vec![fragment(text)]),
@@ -275,7 +297,9 @@ fn bad_fragments_are_refused_before_anything_else() {
 
 #[test]
 fn a_card_tells_all() {
-    let Some(yard) = yard() else { return };
+    let Some(yard) = microsofts_yard() else {
+        return;
+    };
     let configured =
         configure(&yard.profile("criu"), &yard.host, &Reporter::silent()).expect("configured");
     let fragments = Profiles::embedded().all_fragments().expect("fragments");
@@ -298,11 +322,10 @@ fn a_card_tells_all() {
 /// and 0.3 s from the cached index. Only told, since a busy machine proves nothing.
 #[test]
 fn the_time_of_each_step() {
-    let Some(yard) = yard() else { return };
-    let solved = yard
-        .host
-        .olddefconfig(&files::read(&yard.base).expect("a base"))
-        .expect("solved");
+    let Some(yard) = microsofts_yard() else {
+        return;
+    };
+    let solved = yard.host.olddefconfig(&yard.base_text()).expect("solved");
     let solver = Recorded(solved);
     let text = "CONFIG_PACKET_DIAG=y\n# CONFIG_PACKET is not set\n# CONFIG_KCMP is not set\nCONFIG_HZ_250=y\n";
     let missing = yard.request(vec![fragment(text)]);
@@ -340,9 +363,8 @@ fn visibility_agrees_with_the_trees_own_tool() {
     let Some(yard) = yard() else { return };
     let index = SymbolIndex::read(&yard.facts).expect("the tree's options");
     assert_eq!(index.unread(), [] as [&str; 0]);
-    let base = files::read(&yard.base).expect("a base");
     for text in [
-        yard.host.olddefconfig(&base),
+        yard.host.olddefconfig(&yard.base_text()),
         yard.host.base("tinyconfig"),
         yard.host.base("allyesconfig"),
     ] {
