@@ -13,6 +13,7 @@
 //! - edge: [`cli`] (the only one that knows clap)
 //! - composition: [`pipeline`] (the order of stages), [`settings`], [`error`], [`exit`]
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`]
+//! - Windows side: [`wsl`] (its paths, and `.wslconfig` by WSL's own grammar)
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
 pub mod cli;
@@ -33,6 +34,8 @@ pub mod artefact;
 pub mod smoke;
 
 pub mod boot;
+
+pub mod wsl;
 
 pub mod exec;
 pub mod report;

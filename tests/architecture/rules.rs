@@ -10,6 +10,8 @@ use crate::tokens::{Attribute, Function, Named, Parts, parts};
 const LAYERS: &[&[&str]] = &[
     &["digest", "files", "home", "process"],
     &["exec", "report"],
+    // What a rollback is made of: it works when every stage above is broken.
+    &["wsl"],
     &["source"],
     &["kconfig"],
     &["build"],
@@ -36,7 +38,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["report/terminal"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
-    ("miette", &["kconfig", "settings", "error", "cli"]),
+    ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
     ("nom_kconfig", &["kconfig"]),
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
@@ -48,7 +50,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["digest"]),
     ("signal_hook", &["process"]),
     // "Did you mean": the nearest known name.
-    ("strsim", &["kconfig", "settings", "cli"]),
+    ("strsim", &["kconfig", "wsl", "settings", "cli"]),
     // Kernel tarballs; what mke2fs fills a disk from; the guest's tools out of the builder image.
     ("tar", &["source/unpack", "artefact/modules_tree", "boot"]),
     ("toml", &["source/lock", "kconfig", "settings"]),
