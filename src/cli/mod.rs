@@ -8,6 +8,7 @@ mod output;
 mod proof;
 mod table;
 mod verbs;
+mod windows;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,6 +66,11 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
         Verb::Explain(args) => verbs::explain(&session, args),
         Verb::Build(args) => verbs::build(&session, args),
         Verb::Boot(args) => verbs::boot(&session, args),
+        Verb::Install(args) => windows::install(&session, args),
+        Verb::Rollback(args) => windows::rollback(&session, args),
+        Verb::Status(args) => windows::status(&session, args),
+        Verb::Clean(args) => windows::clean(&session, args),
+        Verb::TrialCheck(args) => windows::trial_check(&session, &args),
         Verb::Completions(args) => {
             verbs::completions(&args);
             Ok(())

@@ -7,6 +7,7 @@
 mod doors;
 mod inputs;
 mod prepared;
+pub mod windows;
 
 use std::path::PathBuf;
 use std::sync::Arc;
