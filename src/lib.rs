@@ -34,6 +34,8 @@ pub mod smoke;
 
 pub mod boot;
 
+pub mod install;
+
 pub mod exec;
 pub mod report;
 

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["artefact"],
     &["smoke"],
     &["boot"],
+    &["install"],
     &["settings", "error", "exit", "pipeline"],
     &["cli"],
     &["main", "lib"],
