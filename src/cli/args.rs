@@ -101,6 +101,22 @@ pub enum Verb {
     Victim(VictimArgs),
 }
 
+impl Verb {
+    /// Whether the verb looks after the Windows side by itself, or must not touch it.
+    pub(super) fn sees_windows(&self) -> bool {
+        matches!(
+            self,
+            Self::Install(_)
+                | Self::Rollback(_)
+                | Self::Status(_)
+                | Self::Clean(_)
+                | Self::TrialCheck(_)
+                | Self::Completions(_)
+                | Self::Victim(_)
+        )
+    }
+}
+
 /// Where the source comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgs {

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::exec::Duct;
 use crate::exit::Exit;
 use crate::home::Home;
-use crate::pipeline::Context;
+use crate::pipeline::{self, Context};
 use crate::process::{self, Interrupt};
 use crate::report::{Lines, Reporter, Sink, Terminal};
 use crate::settings::{self, Place};
@@ -59,6 +59,9 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
         global: cli.global,
         output,
     };
+    if !cli.verb.sees_windows() {
+        pipeline::windows::tidy(&session.context);
+    }
     match cli.verb {
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),

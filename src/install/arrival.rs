@@ -12,7 +12,7 @@ use super::generations::{Choice, Generation, Generations, Guard, State, Trial, W
 use super::layout;
 use super::preflight::WindowsFacts;
 use super::rescue;
-use super::site::{self, Draft, Paths, Site};
+use super::site::{Draft, Paths, Site};
 use super::steps::Content;
 use super::trial::DEADLINE;
 use crate::artefact::{self, Build, Proven};
@@ -120,7 +120,7 @@ pub fn plan(site: &Site, gate: &Gate, around: &Circumstances) -> Result<Plan, In
             .for_each(|image| draft.grant(image.file.clone()));
     }
     for (name, bytes) in rescue::files() {
-        draft.put(name, Some(bytes.to_vec()))?;
+        draft.put(name, Some(bytes))?;
     }
     let mut known = site.known.clone();
     let generation = generation(site, gate, around, &images);
@@ -175,7 +175,7 @@ fn configure(
     let new = draft.switch(new);
     let good = draft.way("good", good);
     let stock = draft.way("stock", stock);
-    known.ways = Some(site::ways(new, good, stock));
+    known.ways = draft.ways(new, good, stock);
     let blessed = console.and(plain);
     Ok(draft.way("blessed", blessed))
 }

@@ -98,6 +98,9 @@ pub struct Trial {
 /// Exact bytes of `.wslconfig` for each way, as files below our folder; nothing stands for no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ways {
+    /// The change that they come from.
+    #[serde(default)]
+    pub change: u32,
     /// What we wrote.
     pub new: Option<String>,
     /// What worked before.
@@ -203,7 +206,9 @@ impl Generations {
     #[must_use]
     pub fn undo_text(&self, layout: &Layout) -> Option<String> {
         let ways = self.ways.as_ref()?;
-        Some(lines(&way_lines(layout, ways)))
+        let mut text = vec![("number", format!("{:04}", ways.change))];
+        text.extend(way_lines(layout, ways));
+        Some(lines(&text))
     }
 
     /// `trial.txt`: everything that the guard needs.

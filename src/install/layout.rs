@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
+use super::generations;
 use crate::wsl::host::{Drive, Place, Profile};
 use crate::wsl::path::WindowsPath;
 
@@ -58,6 +59,41 @@ impl Layout {
             config: profile.home.join(WSLCONFIG),
             drive: profile.drive.clone(),
         })
+    }
+
+    /// The layout as text, to be found again without asking Windows.
+    #[must_use]
+    pub fn remember(&self) -> String {
+        let (letter, root) = self.drive.parts();
+        let pairs = [
+            ("folder", self.folder.linux.display().to_string()),
+            ("folder-windows", self.folder.windows.to_string()),
+            ("wslconfig", self.config.linux.display().to_string()),
+            ("wslconfig-windows", self.config.windows.to_string()),
+            ("drive", letter.to_string()),
+            ("drive-root", root.display().to_string()),
+        ];
+        let lines = pairs.map(|(name, value)| format!("{name}={value}\n"));
+        lines.concat()
+    }
+
+    /// The layout from such a text, if its folders are still there.
+    #[must_use]
+    pub fn remembered(text: &str) -> Option<Self> {
+        let value = |name: &str| generations::value(text, name);
+        let place = |name: &str| {
+            Some(Place {
+                linux: PathBuf::from(value(name)?),
+                windows: WindowsPath::parse(value(&format!("{name}-windows"))?).ok()?,
+            })
+        };
+        let found = Self {
+            folder: place("folder")?,
+            config: place("wslconfig")?,
+            drive: Drive::new(value("drive")?.chars().next()?, value("drive-root")?),
+        };
+        let there = found.folder.linux.is_dir() && found.config().parent()?.is_dir();
+        there.then_some(found)
     }
 
     /// Our folder.
@@ -178,6 +214,13 @@ mod tests {
             assert_eq!(layout.windows("journal").as_str(), journal);
             let back = layout.linux(&layout.windows("x/bzImage"));
             assert_eq!(back, Some(layout.path("x/bzImage")));
+            assert_eq!(
+                Layout::remembered(&layout.remember()),
+                None,
+                "not there yet"
+            );
+            std::fs::create_dir_all(&layout.folder().linux).expect("made");
+            assert_eq!(Layout::remembered(&layout.remember()), Some(layout));
         }
         let named = folder.path().join("ä");
         let refused = Layout::choose(&profile(folder.path(), "me"), Some(&named));

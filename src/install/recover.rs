@@ -40,6 +40,15 @@ pub fn recover(layout: &Layout, running: &Running<'_>) -> Result<Vec<String>, In
         carry_out(&site, trial::take(&site, &verdict)?)?;
     }
     let site = Site::read(layout.clone())?;
+    if let Some(plan) = trial::mend(&site)? {
+        carry_out(&site, Some(plan))?;
+        said.push(format!(
+            "rollback.cmd had switched the kernel off above what you wrote in {}; now its lines and the \
+             kernel's are gone and yours are left",
+            site.layout.config_windows()
+        ));
+    }
+    let site = Site::read(layout.clone())?;
     if let (Some(trial), Some(release)) = (site.known.trial.clone(), &running.release) {
         said.extend(judge(&site, &trial, release, running)?);
     }

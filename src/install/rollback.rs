@@ -10,7 +10,7 @@ use super::disk;
 use super::generations::{Choice, Generation, Generations, Guard, State, Trial};
 use super::journal::Journal;
 use super::layout;
-use super::site::{self, Draft, Site};
+use super::site::{Draft, Site};
 use super::steps::Content;
 
 /// Where to go.
@@ -79,7 +79,7 @@ pub fn plan(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan
     let new = draft.switch(new);
     let good = draft.way("good", site.bytes.clone());
     let stock = draft.way("stock", stock);
-    known.ways = Some(site::ways(new, good, stock));
+    known.ways = draft.ways(new, good, stock);
     known.own = site.own().or(known.own);
     known.previous = Some(actual).filter(|actual| worth_returning(&site.known, *actual));
     known.current = choice;
@@ -175,7 +175,7 @@ pub fn plan_anyhow(layout: layout::Layout) -> Result<(Option<Plan>, Site), Insta
     known.current = Choice::Stock;
     known.previous = None;
     known.trial = None;
-    known.ways = Some(site::ways(new, good, stock));
+    known.ways = draft.ways(new, good, stock);
     draft.know(&known, None)?;
     let plan = draft.plan("rollback", "stock".to_owned());
     Ok((Some(plan), site))

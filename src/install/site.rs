@@ -68,7 +68,8 @@ impl Site {
         }
     }
 
-    fn understood(&self, bytes: Vec<u8>) -> Result<WslConfig, InstallError> {
+    /// Bytes of `.wslconfig`, understood.
+    pub fn understood(&self, bytes: Vec<u8>) -> Result<WslConfig, InstallError> {
         WslConfig::read(bytes).map_err(|error| InstallError::WslConfig {
             file: self.layout.config().to_owned(),
             reason: error.to_string(),
@@ -251,6 +252,22 @@ impl<'a> Draft<'a> {
         bytes.map(|bytes| self.make(file, Content::Bytes(bytes)))
     }
 
+    /// The ways from here, once the change is done.
+    #[must_use]
+    pub fn ways(
+        &self,
+        new: Option<String>,
+        good: Option<String>,
+        stock: Option<String>,
+    ) -> Option<Ways> {
+        Some(Ways {
+            change: self.number,
+            new,
+            good,
+            stock,
+        })
+    }
+
     /// A file whose rights are widened.
     pub fn grant(&mut self, file: String) {
         self.makes.push(Step::Grant { file });
@@ -314,9 +331,4 @@ impl<'a> Draft<'a> {
             contents: self.contents,
         }
     }
-}
-
-/// Ways whose three files are new ones of this draft.
-pub(super) fn ways(new: Option<String>, good: Option<String>, stock: Option<String>) -> Ways {
-    Ways { new, good, stock }
 }

@@ -187,14 +187,14 @@ fn went_back(
     });
     known.current = actual;
     let mut draft = Draft::new(site);
-    known.ways = Some(ways_from_here(site, &mut draft)?);
+    known.ways = ways_from_here(site, &mut draft)?;
     close(&mut draft, &known)?;
     let about = known.name(actual);
     Ok(Some(draft.plan("verdict", about)))
 }
 
 /// The ways from a file that we did not write ourselves.
-fn ways_from_here(site: &Site, draft: &mut Draft<'_>) -> Result<Ways, InstallError> {
+fn ways_from_here(site: &Site, draft: &mut Draft<'_>) -> Result<Option<Ways>, InstallError> {
     let old = site.known.ways.clone().unwrap_or_default();
     let is_here = |file: &Option<String>| site.way(file).is_ok_and(|bytes| bytes == site.bytes);
     let here = [&old.stock, &old.good]
@@ -208,11 +208,44 @@ fn ways_from_here(site: &Site, draft: &mut Draft<'_>) -> Result<Ways, InstallErr
         Some(_) => old.stock.clone(),
         None => draft.way("stock", site.stock()?),
     };
-    Ok(Ways {
-        new,
-        good: old.new,
-        stock,
-    })
+    Ok(draft.ways(new, old.new, stock))
+}
+
+/// What `rollback.cmd` writes above a file that it may not edit, since the first value wins.
+const HEAD: (&str, usize) = ("rollback.cmd of wslk", 5);
+
+/// Where `rollback.cmd` could only switch our kernel off above the user's text: takes those lines away again,
+/// and our own values with them.
+pub fn mend(site: &Site) -> Result<Option<Plan>, InstallError> {
+    let Some(rest) = site.bytes.as_deref().and_then(below_head) else {
+        return Ok(None);
+    };
+    let config = site.understood(rest)?;
+    let bytes = site.switched(&config, None, None)?;
+    let mut known = site.known.clone();
+    let mut draft = Draft::new(site);
+    let new = draft.switch(bytes.clone());
+    let stock = draft.way("stock", bytes);
+    let good = known.ways.take().and_then(|ways| ways.good);
+    known.ways = draft.ways(new, good, stock);
+    let trial = disk::bytes_if_there(&site.layout.path(TRIAL))?;
+    draft.know(
+        &known,
+        trial.map(|text| String::from_utf8_lossy(&text).into_owned()),
+    )?;
+    Ok(Some(draft.plan("mend", "stock".to_owned())))
+}
+
+/// The bytes below those lines, if they are there.
+fn below_head(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mark, lines) = HEAD;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let first = text.lines().next()?;
+    if !(first.starts_with('#') && first.contains(mark)) {
+        return None;
+    }
+    let head: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
+    Some(bytes[head..].to_vec())
 }
 
 /// The kernel did not pass: what worked before is put back, and the reason is kept with the generation.
@@ -232,11 +265,7 @@ pub fn revert(site: &Site, reason: &str) -> Result<Option<Plan>, InstallError> {
     };
     let mut draft = Draft::new(site);
     let new = draft.switch(bytes);
-    known.ways = Some(Ways {
-        good: new.clone(),
-        new,
-        stock: ways.stock.clone(),
-    });
+    known.ways = draft.ways(new.clone(), new, ways.stock.clone());
     known.current = good;
     known.previous = (good != Choice::Stock).then_some(Choice::Stock);
     close(&mut draft, &known)?;
@@ -262,6 +291,17 @@ fn close(draft: &mut Draft<'_>, known: &Generations) -> Result<(), InstallError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lines_of_the_script_are_found() {
+        let head = "# Kernel switched off by rollback.cmd of wslk.\r\n[wsl2]\r\nkernel=\r\nkernelModules=\r\n\r\n";
+        let text = format!("{head}[wsl2]\r\nmemory=1GB\r\n");
+        assert_eq!(
+            below_head(text.as_bytes()),
+            Some(b"[wsl2]\r\nmemory=1GB\r\n".to_vec())
+        );
+        assert_eq!(below_head(b"# rollback\n[wsl2]\n"), None);
+    }
 
     #[test]
     fn a_verdict_is_read() {

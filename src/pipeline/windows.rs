@@ -97,9 +97,17 @@ impl<'a> Host<'a> {
         })
     }
 
-    fn layout(&self, side: &WindowsSide) -> Result<Layout, Error> {
+    /// The folder named, else the one that was used before, else the usual one.
+    fn layout(&self, context: &Context, side: &WindowsSide) -> Result<Layout, Error> {
         let folder = side.folder.as_deref().map(absolute);
-        Ok(Layout::choose(&self.profile, folder.as_deref())?)
+        let usual = Layout::choose(&self.profile, folder.as_deref());
+        let before = remembered(context)?.filter(|before| {
+            folder.is_none() && before.config().parent() == Some(&self.profile.home.linux)
+        });
+        match before {
+            Some(before) => Ok(before),
+            None => Ok(usual?),
+        }
     }
 
     /// `uname -r`, where it says anything about a kernel of ours.
@@ -114,29 +122,59 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Puts in order what was cut off or decided meanwhile, and says so.
     fn recover(&self, context: &Context, layout: &Layout) -> Result<(), Error> {
-        let running = Running {
-            release: self.release(),
-            boot: self.surroundings.boot.clone(),
-            now: now(),
-            checks: &|site: &Site, trial: &Trial| {
-                let Some(generation) = site.known.get(trial.generation) else {
-                    return Vec::new();
-                };
-                let expected = Expected {
-                    release: generation.release.clone(),
-                    modules: generation.modules.is_some(),
-                    gpu: false,
-                };
-                check::failures(&check::run(&expected, &eyes(context)))
-            },
-        };
-        for sentence in recover(layout, &running)? {
-            context.reporter.warn(sentence);
-        }
-        Ok(())
+        put_in_order(context, layout, &self.surroundings)
     }
+}
+
+/// Where the Windows side was when something was installed last.
+fn remembered(context: &Context) -> Result<Option<Layout>, Error> {
+    let text = files::read_if_there(&context.home.windows())?;
+    Ok(text.and_then(|text| Layout::remembered(&text)))
+}
+
+/// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
+/// undone, and a trial that can be judged is. Never in the way of that command.
+pub fn tidy(context: &Context) {
+    let Ok(Some(layout)) = remembered(context) else {
+        return;
+    };
+    // Whoever holds the lock has done the same.
+    let Ok(_lock) = Lock::take(&context.home.lock()) else {
+        return;
+    };
+    if let Err(error) = put_in_order(context, &layout, &surroundings()) {
+        context.reporter.warn(error.chain());
+    }
+}
+
+/// Puts in order what was cut off or decided meanwhile, and says so.
+fn put_in_order(
+    context: &Context,
+    layout: &Layout,
+    surroundings: &Surroundings,
+) -> Result<(), Error> {
+    let inside = surroundings.wsl() == Wsl::Two;
+    let running = Running {
+        release: inside.then(|| surroundings.release.clone()),
+        boot: surroundings.boot.clone(),
+        now: now(),
+        checks: &|site: &Site, trial: &Trial| {
+            let Some(generation) = site.known.get(trial.generation) else {
+                return Vec::new();
+            };
+            let expected = Expected {
+                release: generation.release.clone(),
+                modules: generation.modules.is_some(),
+                gpu: false,
+            };
+            check::failures(&check::run(&expected, &eyes(context)))
+        },
+    };
+    for sentence in recover(layout, &running)? {
+        context.reporter.warn(sentence);
+    }
+    Ok(())
 }
 
 /// Installs a build; with `restart`, `agreed` decides whether WSL may go down with all that runs in it.
@@ -149,7 +187,7 @@ pub fn install(
     let _lock = Lock::take(&context.home.lock())?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    let layout = host.layout(side)?;
+    let layout = host.layout(context, side)?;
     host.recover(context, &layout)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
@@ -170,6 +208,7 @@ pub fn install(
     if options.restart {
         agreed(&running_distros(&host)?)?;
     }
+    files::replace(&context.home.windows(), site.layout.remember())?;
     carry_out(&host, &site, &plan)?;
     if options.restart {
         start_guard(&host, &site, plan.number)?;
@@ -231,7 +270,7 @@ fn start_guard(host: &Host<'_>, site: &Site, number: u32) -> Result<(), Error> {
     let number = format!("{number:04}");
     let folder = &site.layout.folder().linux;
     windows
-        .start_script(folder, &["trial.cmd", &number])
+        .start_script(folder, &[r".\trial.cmd", &number])
         .map_err(InstallError::from)?;
     Ok(())
 }
@@ -244,7 +283,7 @@ pub fn rollback(
 ) -> Result<RolledBack, Error> {
     let _lock = Lock::take(&context.home.lock())?;
     let host = Host::find(context, side)?;
-    let layout = host.layout(side)?;
+    let layout = host.layout(context, side)?;
     let site = host
         .recover(context, &layout)
         .and_then(|()| Ok(Site::read(layout.clone())?));
@@ -272,7 +311,7 @@ pub fn rollback(
 /// What is installed, configured and running.
 pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     let host = Host::find(context, side)?;
-    let layout = host.layout(side)?;
+    let layout = host.layout(context, side)?;
     if layout.folder().linux.exists() {
         let _lock = Lock::take(&context.home.lock())?;
         host.recover(context, &layout)?;
@@ -307,7 +346,7 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
     let _lock = Lock::take(&context.home.lock())?;
     let host = Host::find(context, side)?;
-    let layout = host.layout(side)?;
+    let layout = host.layout(context, side)?;
     host.recover(context, &layout)?;
     let site = Site::read(layout)?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;

@@ -122,6 +122,12 @@ impl Drive {
         same.then(|| self.root.join(names.collect::<PathBuf>()))
     }
 
+    /// Its letter and its root, to be remembered.
+    #[must_use]
+    pub fn parts(&self) -> (char, &Path) {
+        (self.letter, &self.root)
+    }
+
     /// The drive's root, by both of its names.
     #[must_use]
     pub fn root(&self) -> Option<Place> {
@@ -332,6 +338,8 @@ impl<'a> Windows<'a> {
     /// must need no quotes: `start` and `cmd` each have rules of their own.
     pub fn start_script(&self, folder: &Path, words: &[&str]) -> Result<(), ExecError> {
         let mut args = vec!["/d", "/c", "start", "wslk trial", "/min"];
+        // By itself `start` would leave the window of a script open for ever.
+        args.extend(["cmd.exe", "/d", "/c"]);
         args.extend(words);
         let cmd = command("cmd.exe", &args).dir(folder);
         self.run(&cmd)?.success(&cmd).map(|_| ())

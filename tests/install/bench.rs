@@ -128,7 +128,7 @@ impl Bench {
         fs::create_dir_all(&bin).unwrap();
         fs::create_dir_all(&says).unwrap();
         let at = says.display();
-        let head = format!("#!/bin/sh\necho \"$(basename \"$0\") $*\" >> '{at}/calls'\n");
+        let head = format!("#!/bin/sh\nprintf '%s\\n' \"$(basename \"$0\") $*\" >> '{at}/calls'\n");
         let drive = self.drive();
         let scripts = [
             (

@@ -54,7 +54,7 @@ fn r2_a_kernel_that_cannot_boot_is_refused_and_a_trial_keeps_its_console() {
     assert!(
         bench
             .calls()
-            .contains("cmd.exe /d /c start wslk trial /min trial.cmd 0001")
+            .contains("cmd.exe /d /c start wslk trial /min cmd.exe /d /c .\\trial.cmd 0001")
     );
 }
 

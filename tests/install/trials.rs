@@ -139,3 +139,47 @@ fn the_check_of_the_running_system_says_what_is_wrong() {
     assert_eq!(document["kind"], "check");
     assert!(document["message"].to_string().contains("WSLInterop"));
 }
+
+#[test]
+fn what_the_script_wrote_above_an_edited_file_is_taken_away_again() {
+    let (bench, _) = on_trial();
+    let edited = bench.config_text() + "[experimental]\nsparseVhd=true\n";
+    let head = "# Kernel switched off by rollback.cmd of wslk. \"wslk status\" tells more.\r\n[wsl2]\r\n\
+                kernel=\r\nkernelModules=\r\n\r\n";
+    bench.write_config(format!("{head}{edited}"));
+    verdict(
+        &bench,
+        "number=0001\nverdict=rolled-back\nto=stock\nreason=rollback.cmd was run\n",
+    );
+    let (status, talk) = bench.ends(&["status"], 0);
+    assert!(talk.contains("yours are left"), "{talk}");
+    assert_eq!(status["configured"], "stock");
+    let left = "[wsl2]\nmemory=4GB\n[experimental]\nsparseVhd=true\n";
+    assert_eq!(bench.config_text(), left);
+    assert_eq!(bench.status()["drift"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn any_command_puts_the_windows_side_in_order() {
+    let (bench, id) = on_trial();
+    verdict(&bench, "number=0001\nverdict=blessed\nto=current\n");
+    let output = bench.wslk(&["boot", "nothing-like-this"]).output().unwrap();
+    let talk = String::from_utf8(output.stderr).unwrap();
+    assert!(talk.contains(&format!("{id} passed its trial")), "{talk}");
+    assert!(!bench.w("state/verdict.txt").exists());
+}
+
+#[test]
+fn a_folder_that_was_named_once_is_found_again() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    let folder = bench.drive().join("kernels");
+    bench.ends(
+        &["install", "--windows-dir", &folder.display().to_string()],
+        0,
+    );
+    assert!(bench.config_text().contains("kernel=C:\\\\kernels\\\\"));
+    assert_eq!(bench.status()["folder"], r"C:\kernels");
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.config(), None);
+}
