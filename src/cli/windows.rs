@@ -40,13 +40,22 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
     };
     let agreed = |running: &[String]| agree(session, running);
     let done = windows::install(&session.context, &args.windows.side(), &options, &agreed)?;
-    let mut text = format!("installed {} in {}\n", done.build, done.folder);
+    let mut text = match done.steps.is_empty() {
+        true => format!(
+            "nothing to do: {} is configured and passed its trial\n",
+            done.build
+        ),
+        false => format!("installed {} in {}\n", done.build, done.folder),
+    };
     if let Some(reason) = &done.untested {
         text.push_str(&format!("without a boot test that counts: {reason}\n"));
     }
-    text.push_str(match done.restarting {
-        true => "WSL goes down now and comes back with it, or with what worked before; then: wslk status\n",
-        false => "next: wsl --shutdown, in Windows; then start WSL and type wslk status\n",
+    text.push_str(match (done.restarting, done.steps.is_empty()) {
+        (true, _) => {
+            "WSL goes down now and comes back with it, or with what worked before; then: wslk status\n"
+        }
+        (false, true) => "",
+        (false, false) => "next: wsl --shutdown, in Windows; then start WSL and type wslk status\n",
     });
     let answer = Answer {
         build: done.build,

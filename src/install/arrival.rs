@@ -167,7 +167,7 @@ fn configure(
         Some(console) => site.switched(&config, Some(&paths), Some(console))?,
         None => plain.clone(),
     };
-    let (previous, good) = last_good(site)?;
+    let (previous, good) = last_good(site, &generation.build)?;
     known.own = site.own().or_else(|| known.own.take());
     known.previous = Some(previous);
     known.current = Choice::Generation(site.next);
@@ -180,12 +180,36 @@ fn configure(
     Ok(draft.way("blessed", blessed))
 }
 
-/// What WSL runs with now is good, unless that is itself still on trial: then it is what was good before.
-fn last_good(site: &Site) -> Result<(Choice, Option<Vec<u8>>), InstallError> {
-    let on_trial = site.known.trial.is_some() && site.untouched();
-    match (&site.known.ways, site.known.previous) {
-        (Some(Ways { good, .. }), Some(previous)) if on_trial => Ok((previous, site.way(good)?)),
-        _ => Ok((site.actual(), site.bytes.clone())),
+/// Whether this very build is configured and has passed its trial.
+#[must_use]
+pub fn is_in_place(site: &Site, build: &Build) -> bool {
+    let output = build.manifest().outputs.get(artefact::KERNEL);
+    site.known.chosen(site.actual()).is_some_and(|generation| {
+        generation.build == build.id().as_str()
+            && generation.state == State::Blessed
+            && output.is_some_and(|output| output.sha256 == generation.kernel_sha256)
+            && site.layout.path(&generation.kernel).exists()
+    })
+}
+
+/// What WSL runs with now is good, unless that is itself still on trial, or is the build that is being
+/// installed again: then it is what was good before.
+fn last_good(site: &Site, build: &str) -> Result<(Choice, Option<Vec<u8>>), InstallError> {
+    let actual = site.actual();
+    let is = |choice: Choice| {
+        let generation = site.known.chosen(choice);
+        generation.is_some_and(|generation| generation.build == build)
+    };
+    if site.known.trial.is_none() && !is(actual) {
+        return Ok((actual, site.bytes.clone()));
+    }
+    let before = site.known.previous.filter(|previous| !is(*previous));
+    match (&site.known.ways, before) {
+        (Some(Ways { good, .. }), Some(previous)) if site.untouched() => {
+            Ok((previous, site.way(good)?))
+        }
+        _ if is(actual) => Ok((Choice::Stock, site.stock()?)),
+        _ => Ok((actual, site.bytes.clone())),
     }
 }
 

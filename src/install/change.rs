@@ -192,7 +192,8 @@ fn planned<'a>(
     }
 }
 
-/// Not if the user has since written another `.wslconfig` than the one we were about to replace.
+/// Only if `.wslconfig` is already the new one: as long as it is not, nothing has changed for WSL, and whoever
+/// wrote another meanwhile (the user, or `rollback.cmd`) meant it.
 fn may_finish(
     steps: &[Step],
     records: &[&Record],
@@ -201,13 +202,11 @@ fn may_finish(
 ) -> Result<bool, InstallError> {
     for step in steps {
         let done = records.contains(&&step.record(number, Mark::Done));
-        if let Step::Switch { to, was } = step
+        if let Step::Switch { to, .. } = step
             && !done
         {
             let now = disk::bytes_if_there(&steps::config(layout)?)?;
-            let ours = [to, was].map(|file| steps::bytes(layout, file.as_deref()));
-            let [to, was] = ours;
-            return Ok(now == to? || now == was?);
+            return Ok(now == steps::bytes(layout, to.as_deref())?);
         }
     }
     Ok(true)

@@ -30,6 +30,14 @@ pub struct Cleaning {
 
 /// Plans to remove the builds named, or all that can go. `release` is the running kernel's.
 pub fn plan(site: &Site, names: &[String], release: &str) -> Result<Cleaning, InstallError> {
+    let unknown = names.iter().find(|name| {
+        let all = &site.known.generations;
+        !all.iter()
+            .any(|generation| generation.build.starts_with(*name))
+    });
+    if let Some(name) = unknown {
+        return Err(InstallError::NoSuchGeneration(name.clone()));
+    }
     let mut cleaning = Cleaning {
         removed: Vec::new(),
         kept: Vec::new(),

@@ -150,16 +150,10 @@ fn check_files(site: &Site, choice: Choice) -> Result<(), InstallError> {
     Ok(())
 }
 
-/// Back to stock when neither the journal nor what is known can be followed: both are set aside for people
-/// to look at, and new ones begun. Returns the plan and what was set aside.
-pub fn plan_anyhow(layout: layout::Layout) -> Result<(Option<Plan>, Site), InstallError> {
-    let journal = Journal::new(layout.journal());
-    let history = journal.read()?;
-    let site = Site::read_anyhow(layout)?;
-    if history.unfinished().is_some() || !history.damaged.is_empty() {
-        journal.set_aside(site.next)?;
-    }
-    let mut draft = Draft::new(&site);
+/// Back to stock when neither the journal nor what is known can be followed. Both are kept for people to look
+/// at: what is known as a backup, the journal by [`set_aside`].
+pub fn plan_anyhow(site: &Site) -> Result<Plan, InstallError> {
+    let mut draft = Draft::new(site);
     let stock = site.stock()?;
     let known_file = site.layout.path(layout::GENERATIONS);
     if let Some(bytes) = disk::bytes_if_there(&known_file)? {
@@ -177,6 +171,15 @@ pub fn plan_anyhow(layout: layout::Layout) -> Result<(Option<Plan>, Site), Insta
     known.trial = None;
     known.ways = draft.ways(new, good, stock);
     draft.know(&known, None)?;
-    let plan = draft.plan("rollback", "stock".to_owned());
-    Ok((Some(plan), site))
+    Ok(draft.plan("rollback", "stock".to_owned()))
+}
+
+/// Puts a journal that cannot be followed out of the way.
+pub fn set_aside(site: &Site) -> Result<(), InstallError> {
+    let journal = Journal::new(site.layout.journal());
+    let history = journal.read()?;
+    if history.unfinished().is_some() || !history.damaged.is_empty() {
+        journal.set_aside(site.next)?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Context;
-use crate::artefact::{BuildRef, Store};
+use crate::artefact::{Build, BuildRef, Store};
 use crate::error::Error;
 use crate::exec::Cmd;
 use crate::files::{self, Lock};
@@ -61,6 +61,18 @@ pub struct Installed {
     pub folder: String,
 }
 
+impl Installed {
+    fn nothing_to_do(site: &Site, build: &Build) -> Self {
+        Self {
+            build: build.id().to_string(),
+            steps: Vec::new(),
+            untested: None,
+            restarting: false,
+            folder: site.layout.folder().windows.to_string(),
+        }
+    }
+}
+
 /// What a rollback did.
 #[derive(Debug)]
 pub struct RolledBack {
@@ -75,14 +87,13 @@ pub struct RolledBack {
 struct Host<'a> {
     surroundings: Surroundings,
     windows: Option<Windows<'a>>,
-    profile: Profile,
+    layout: Layout,
 }
 
 impl<'a> Host<'a> {
+    /// Asks Windows where everything is.
     fn find(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
-        let surroundings = surroundings();
-        let windows =
-            (surroundings.wsl() != Wsl::No).then(|| Windows::new(context.runner.as_ref()));
+        let (surroundings, windows) = around(context);
         let profile = match (&side.home, &windows) {
             (Some(home), _) => Profile::at(&absolute(home)),
             (None, windows) => {
@@ -90,23 +101,36 @@ impl<'a> Host<'a> {
                 Profile::find(&surroundings, &asked)
             }
         };
+        let profile = profile.map_err(InstallError::from)?;
+        let folder = side.folder.as_deref().map(absolute);
+        // The folder named, else the one that was used before, else the usual one.
+        let before = remembered(context)?.filter(|before| {
+            folder.is_none() && before.config().parent() == Some(&profile.home.linux)
+        });
+        let layout = match before {
+            Some(before) => before,
+            None => Layout::choose(&profile, folder.as_deref())?,
+        };
         Ok(Self {
             surroundings,
             windows,
-            profile: profile.map_err(InstallError::from)?,
+            layout,
         })
     }
 
-    /// The folder named, else the one that was used before, else the usual one.
-    fn layout(&self, context: &Context, side: &WindowsSide) -> Result<Layout, Error> {
-        let folder = side.folder.as_deref().map(absolute);
-        let usual = Layout::choose(&self.profile, folder.as_deref());
-        let before = remembered(context)?.filter(|before| {
-            folder.is_none() && before.config().parent() == Some(&self.profile.home.linux)
-        });
-        match before {
-            Some(before) => Ok(before),
-            None => Ok(usual?),
+    /// Goes by what is remembered: the way back must not depend on whether Windows answers.
+    fn known(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
+        let named = side.home.is_some() || side.folder.is_some();
+        match remembered(context)?.filter(|_| !named) {
+            Some(layout) => {
+                let (surroundings, windows) = around(context);
+                Ok(Self {
+                    surroundings,
+                    windows,
+                    layout,
+                })
+            }
+            None => Self::find(context, side),
         }
     }
 
@@ -122,9 +146,20 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn recover(&self, context: &Context, layout: &Layout) -> Result<(), Error> {
-        put_in_order(context, layout, &self.surroundings)
+    fn recover(&self, context: &Context) -> Result<(), Error> {
+        put_in_order(context, &self.layout, &self.surroundings)
     }
+
+    fn site(&self) -> Result<Site, InstallError> {
+        Site::read(self.layout.clone())
+    }
+}
+
+fn around(context: &Context) -> (Surroundings, Option<Windows<'_>>) {
+    let surroundings = surroundings();
+    let inside = surroundings.wsl() != Wsl::No;
+    let windows = inside.then(|| Windows::new(context.runner.as_ref()));
+    (surroundings, windows)
 }
 
 /// Where the Windows side was when something was installed last.
@@ -187,15 +222,17 @@ pub fn install(
     let _lock = Lock::take(&context.home.lock())?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    let layout = host.layout(context, side)?;
-    host.recover(context, &layout)?;
+    host.recover(context)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
     for note in preflight::build(&build)? {
         context.reporter.warn(note);
     }
     let gate = Gate::pass(build, options.untested.clone())?;
-    let site = Site::read(layout)?;
+    let site = host.site()?;
+    if !options.restart && arrival::is_in_place(&site, gate.build()) {
+        return Ok(Installed::nothing_to_do(&site, gate.build()));
+    }
     let around = Circumstances {
         windows: facts,
         restart: options.restart,
@@ -282,16 +319,16 @@ pub fn rollback(
     target: &Target,
 ) -> Result<RolledBack, Error> {
     let _lock = Lock::take(&context.home.lock())?;
-    let host = Host::find(context, side)?;
-    let layout = host.layout(context, side)?;
-    let site = host
-        .recover(context, &layout)
-        .and_then(|()| Ok(Site::read(layout.clone())?));
+    let host = Host::known(context, side)?;
+    let site = host.recover(context).and_then(|()| Ok(host.site()?));
     let (plan, site) = match site {
         Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
         Err(error) if *target == Target::Stock => {
             context.reporter.warn(error.chain());
-            rollback::plan_anyhow(layout)?
+            let site = Site::read_anyhow(host.layout.clone())?;
+            let plan = rollback::plan_anyhow(&site)?;
+            rollback::set_aside(&site)?;
+            (Some(plan), site)
         }
         Err(error) => return Err(error),
     };
@@ -310,13 +347,14 @@ pub fn rollback(
 
 /// What is installed, configured and running.
 pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
-    let host = Host::find(context, side)?;
-    let layout = host.layout(context, side)?;
-    if layout.folder().linux.exists() {
-        let _lock = Lock::take(&context.home.lock())?;
-        host.recover(context, &layout)?;
+    let host = Host::known(context, side)?;
+    let there = host.layout.folder().linux.exists();
+    // Whoever holds the lock does the same; to look, nobody has to wait.
+    let lock = there.then(|| Lock::take(&context.home.lock()).ok());
+    if let Some(_lock) = lock.flatten() {
+        host.recover(context)?;
     }
-    let site = Site::read(layout)?;
+    let site = host.site()?;
     let release = host.release();
     let standing = match (&site.known.trial, &release) {
         (Some(trial), Some(release)) => Some(standing(
@@ -345,10 +383,9 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 /// Removes kernels that nothing needs any more.
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
     let _lock = Lock::take(&context.home.lock())?;
-    let host = Host::find(context, side)?;
-    let layout = host.layout(context, side)?;
-    host.recover(context, &layout)?;
-    let site = Site::read(layout)?;
+    let host = Host::known(context, side)?;
+    host.recover(context)?;
+    let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
     if let Some(plan) = &cleaning.plan {
         carry_out(&host, &site, plan)?;

@@ -57,6 +57,8 @@ pub struct Bench {
     user: String,
     /// Whether this plays a distribution under WSL.
     wsl: bool,
+    /// The profile, where it is not on a drive of our own.
+    elsewhere: Option<PathBuf>,
 }
 
 impl Bench {
@@ -75,12 +77,21 @@ impl Bench {
             folder: tempfile::tempdir().unwrap(),
             user: user.to_owned(),
             wsl,
+            elsewhere: None,
         };
         fs::create_dir_all(bench.profile().join("AppData/Local")).unwrap();
         if wsl {
             bench.programs();
         }
         bench
+    }
+
+    /// Inside WSL, with a profile that somebody else made.
+    pub fn at(profile: &Path) -> Self {
+        Self {
+            elsewhere: Some(profile.to_owned()),
+            ..Self::wsl()
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -93,7 +104,8 @@ impl Bench {
     }
 
     pub fn profile(&self) -> PathBuf {
-        self.drive().join("Users").join(&self.user)
+        let ours = || self.drive().join("Users").join(&self.user);
+        self.elsewhere.clone().unwrap_or_else(ours)
     }
 
     /// Our folder on the Windows side.

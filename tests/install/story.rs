@@ -185,3 +185,49 @@ fn clean_explains_what_it_keeps() {
     assert!(!bench.w(&ids[1]).exists());
     assert!(bench.w(&ids[0]).join("bzImage").exists() && bench.w(&ids[2]).join("bzImage").exists());
 }
+
+#[test]
+fn a_kernel_that_passed_is_not_installed_again() {
+    let bench = Bench::new();
+    bench.write_config(USERS);
+    let id = bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    // On trial: installing it again is a new trial of the same files, with the same way back.
+    bench.ends(&["install"], 0);
+    let status = bench.status();
+    assert_eq!(status["configured"], id.as_str());
+    assert_eq!(status["previous"], "stock");
+    let verdict = "number=0002\r\nverdict=blessed\r\nto=current\r\n";
+    fs::write(bench.w("state/verdict.txt"), verdict).unwrap();
+    let (done, _) = bench.ends(&["install"], 0);
+    assert_eq!(done["steps"].as_array().unwrap().len(), 0, "{done}");
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.config_text(), USERS);
+    bench.refuses(&["clean", "7"], "no installed build matches `7`");
+}
+
+#[test]
+fn a_link_to_the_real_file_stays_a_link() {
+    let bench = Bench::new();
+    let real = bench.path("dotfiles");
+    fs::write(&real, USERS).unwrap();
+    let link = bench.profile().join(".wslconfig");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    assert!(link.is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("kernel="));
+    bench.ends(&["rollback"], 0);
+    assert_eq!(fs::read_to_string(&real).unwrap(), USERS);
+}
+
+#[test]
+fn looking_does_not_wait_for_the_lock() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    let lock = fs::File::open(bench.path("home/lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(bench.status()["generations"].as_array().unwrap().len(), 1);
+    bench.ends(&["rollback"], 10);
+}
