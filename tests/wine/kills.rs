@@ -84,6 +84,9 @@ fn script(name: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// A use of `rollback.cmd`: what it is told, what is configured, the ways, what should be configured then.
+struct Use<'u>(&'u [&'u str], &'u [u8], &'u Ways, Option<&'u [u8]>);
+
 /// All points, or every so many of them.
 fn sample(points: Vec<usize>, every: usize) -> Vec<usize> {
     let every = if slow() { 1 } else { every };
@@ -103,14 +106,8 @@ fn whole(windows: &Windows, meant: &[&[u8]], none_too: bool, when: &str) {
 }
 
 /// Kills `rollback.cmd` at a point, looks, and runs it again undisturbed. Whether it got that far.
-fn roll_back_killed(
-    wine: &Wine,
-    point: usize,
-    words: &[&str],
-    before: &[u8],
-    ways: &Ways,
-    after: Option<&[u8]>,
-) -> bool {
+fn roll_back_killed(wine: &Wine, point: usize, story: &Use<'_>) -> bool {
+    let Use(words, before, ways, after) = *story;
     let windows = Windows::new(wine, "me", idle());
     windows.put_ways(ways);
     windows.configure(Some(before));
@@ -160,21 +157,21 @@ fn rollback_killed_anywhere() {
         stock: Some(None),
         ..ways()
     };
-    let stories: [(&[&str], &[u8], &Ways, Option<&[u8]>); 5] = [
-        (&[], NEW, &first, Some(STOCK)),
-        (&["stock"], NEW, &ways(), Some(STOCK)),
-        (&["stock"], EDITED, &ways(), Some(&headed)),
-        (&["stock"], NEW, &none, None),
-        (&["previous"], STOCK, &first, Some(NEW)),
+    let stories = [
+        Use(&[], NEW, &first, Some(STOCK)),
+        Use(&["stock"], NEW, &ways(), Some(STOCK)),
+        Use(&["stock"], EDITED, &ways(), Some(&headed)),
+        Use(&["stock"], NEW, &none, None),
+        Use(&["previous"], STOCK, &first, Some(NEW)),
     ];
     let (mut tried, mut killed) = (0, 0);
-    for (words, before, ways, after) in stories {
-        if !slow() && words.contains(&"previous") {
+    for story in &stories {
+        if !slow() && story.0.contains(&"previous") {
             continue;
         }
         for point in sample(points(&script("rollback.cmd")), 17) {
             tried += 1;
-            killed += usize::from(roll_back_killed(&wine, point, words, before, ways, after));
+            killed += usize::from(roll_back_killed(&wine, point, story));
         }
     }
     eprintln!(

@@ -341,6 +341,8 @@ set "takes=1"
 if not exist state\now.tmp set "takes="
 if not defined plain exit /b 0
 find /i "kernel" state\now.tmp >nul 2>&1
+rem The find of wine 8 has no /i and ends with 2.
+if "%errorlevel%"=="2" find "kernel" state\now.tmp >nul 2>&1
 if "%errorlevel%"=="1" set "takes="
 find "switched off by rollback.cmd of wslk" state\now.tmp >nul 2>&1
 if "%errorlevel%"=="0" set "takes="
