@@ -57,6 +57,9 @@ fn prefix() -> Option<PathBuf> {
             &prefix.join("boot.log"),
             LIMIT,
         )?;
+        // The registry is written when the server ends, which it does by itself.
+        let mut server = Command::new("wineserver");
+        server.arg("-w").env("WINEPREFIX", &prefix).status().ok()?;
         prefix.join("system.reg").is_file().then_some(())?;
         fs::write(&ready, "").ok()?;
     }
@@ -142,15 +145,28 @@ impl Wine {
         cut
     }
 
-    /// What Windows would run at the next logon for us; it forgets it then.
-    pub fn take_run_once(&self, log: &Path) -> Option<String> {
+    /// The next logon: what Windows was told to run then, it runs, and forgets. Whether there was something.
+    pub fn log_on(&self, env: &[(&str, String)], log: &Path) -> bool {
         let key = r"HKCU\Software\Microsoft\Windows\CurrentVersion\RunOnce";
-        let here = self.prefix;
-        let ran = self.cmd(here, &["reg", "query", key, "/v", "!wslk"], &[], log);
+        let ran = self.run(&["reg", "query", key, "/v", "!wslk"], &[], log);
         let line = ran.text.lines().find_map(|line| line.split_once("REG_SZ"));
-        let line = line.map(|(_, value)| value.trim().to_owned())?;
-        self.cmd(here, &["reg", "delete", key, "/v", "!wslk", "/f"], &[], log);
-        Some(line)
+        let Some((_, line)) = line else { return false };
+        self.run(&["reg", "delete", key, "/v", "!wslk", "/f"], &[], log);
+        // wine leaves the user's own entries alone, and runs those of the machine, in the same way.
+        let key = r"HKLM\Software\Microsoft\Windows\CurrentVersion\RunOnce";
+        self.run(
+            &["reg", "add", key, "/v", "wslk", "/d", line.trim(), "/f"],
+            &[],
+            log,
+        );
+        self.run(&["wineboot"], env, log);
+        true
+    }
+
+    fn run(&self, words: &[&str], env: &[(&str, String)], log: &Path) -> Ran {
+        let mut command = command(self.prefix, words);
+        command.envs(env.iter().map(|(name, value)| (name, value)));
+        run_within(command, log, LIMIT).expect("wine starts")
     }
 }
 

@@ -12,6 +12,10 @@ set /a turns+=1
 if %turns% gtr 300 ping -n 2 127.0.0.1 >nul
 goto wait
 :answered
-type "ASKED\%id%.out"
+if not exist "ASKED\%id%.out" goto code
+"SAY" UNIX/%id%.out
+:said
+if not exist "ASKED\%id%.out.said" goto said
+:code
 for /f "usebackq" %%c in ("ASKED\%id%.code") do set "code=%%c"
 exit /b %code%

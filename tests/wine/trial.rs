@@ -267,6 +267,7 @@ fn after_a_power_cut_the_next_logon_goes_back() {
                 .is_some_and(|text| text.contains("phase=running"))
         );
         if user.contains('%') {
+            // wine drops it out of the command line.
             windows.run(&["rollback.cmd", "interrupted"]);
         } else {
             assert!(windows.log_on(), "{user}");

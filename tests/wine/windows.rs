@@ -4,6 +4,7 @@
 //! The programs are scripts that leave their command line in a folder; a thread of the test answers there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -61,6 +62,7 @@ impl<'w> Windows<'w> {
             fs::create_dir_all(folder.join(name)).expect("made");
         }
         fs::create_dir(root.path().join("asked")).expect("made");
+        put_say(root.path());
         for program in ["fc", "wsl"] {
             let text = program_text(program, &root.path().join("asked"));
             fs::write(root.path().join(format!("{program}.cmd")), text).expect("written");
@@ -182,20 +184,7 @@ impl<'w> Windows<'w> {
 
     /// The next logon. Whether there was something to run.
     pub fn log_on(&self) -> bool {
-        let log = self.root.path().join("log");
-        let Some(line) = self.wine.take_run_once(&log) else {
-            return false;
-        };
-        // As Windows starts it: the whole line, whatever is in it.
-        fs::write(
-            self.root.path().join("logon.cmd"),
-            format!("@{}\r\n", line.replace('%', "%%")),
-        )
-        .expect("written");
-        let logon = name(&self.root.path().join("logon.cmd"));
-        self.wine
-            .cmd(self.root.path(), &[&logon], &self.env(), &log);
-        true
+        self.wine.log_on(&self.env(), &self.root.path().join("log"))
     }
 
     /// The made-up WSL.
@@ -253,11 +242,20 @@ pub fn name(path: &Path) -> String {
     format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
 }
 
+/// Prints a file byte by byte: the `type` of wine stops at a NUL. wine starts a Unix program, and does not wait.
+fn put_say(root: &Path) {
+    let path = root.join("say.exe");
+    fs::write(&path, "#!/bin/sh\ncat \"$1\"; : >\"$1.said\"\n").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+}
+
 /// A program that leaves its command line, and waits for what to say.
 fn program_text(program: &str, asked: &Path) -> String {
     include_str!("program.cmd")
         .replace("PROGRAM", program)
         .replace("ASKED", &name(asked))
+        .replace("UNIX", &asked.to_string_lossy())
+        .replace("SAY", &name(&asked.with_file_name("say.exe")))
         .lines()
         .map(|line| format!("{line}\r\n"))
         .collect()
@@ -304,7 +302,9 @@ impl Desk {
             machine.ask(&line, config.as_deref())
         };
         let Some(answer) = answer else { return };
-        fs::write(question.with_extension("out"), answer.out).expect("written");
+        if !answer.out.is_empty() {
+            fs::write(question.with_extension("out"), answer.out).expect("written");
+        }
         let code = question.with_extension("code.new");
         fs::write(&code, format!("{}\r\n", answer.code)).expect("written");
         fs::rename(code, question.with_extension("code")).expect("answered");

@@ -34,7 +34,8 @@ for /f "tokens=2 delims=:." %%c in ('chcp 2^>nul') do set "codepage=%%c"
 chcp 65001 >nul 2>&1
 if not exist state\ mkdir state
 if not exist backups\ mkdir backups
-del /q state\*.tmp >nul 2>&1
+rem Leftovers of a run that was cut off.
+del /q state\*.tmp state\verdict.new state\trial.new >nul 2>&1
 call :read_all
 if exist "%config%.wslk-new" del /f /q "%config%.wslk-new" >nul 2>&1
 call :look
@@ -244,7 +245,7 @@ goto put_again
 :put_once
 copy /b /y "%from%" "%config%.wslk-new" >nul 2>&1
 rem Some COPY make no copy of an empty file.
-for %%f in ("%from%") do if "%%~zf"=="0" type nul >"%config%.wslk-new"
+for %%g in ("%from%") do if "%%~zg"=="0" type nul >"%config%.wslk-new"
 set "left=%config%.wslk-new"
 set "right=%from%"
 call :identical
@@ -271,7 +272,7 @@ set "at_stock="
 set "edited="
 set "plain="
 if exist "%config%" copy /b /y "%config%" state\now.tmp >nul 2>&1
-for %%f in ("%config%") do if "%%~zf"=="0" type nul >state\now.tmp
+for %%g in ("%config%") do if "%%~zg"=="0" type nul >state\now.tmp
 set "way=%new%"
 call :is_way
 set "at_trial=%same%"
@@ -325,8 +326,8 @@ rem Sets same if %left% and %right% have the same bytes. A missing fc.exe means 
 set "same="
 set "size="
 set "other="
-for %%f in ("%left%") do set "size=%%~zf"
-for %%f in ("%right%") do set "other=%%~zf"
+for %%g in ("%left%") do set "size=%%~zg"
+for %%g in ("%right%") do set "other=%%~zg"
 if not defined size exit /b 0
 if not "%size%"=="%other%" exit /b 0
 if "%size%"=="0" set "same=1"
@@ -341,6 +342,8 @@ set "takes=1"
 if not exist state\now.tmp set "takes="
 if not defined plain exit /b 0
 find /i "kernel" state\now.tmp >nul 2>&1
+rem The find of wine 8 has no /i and ends with 2.
+if "%errorlevel%"=="2" find "kernel" state\now.tmp >nul 2>&1
 if "%errorlevel%"=="1" set "takes="
 find "switched off by rollback.cmd of wslk" state\now.tmp >nul 2>&1
 if "%errorlevel%"=="0" set "takes="
@@ -375,9 +378,9 @@ if defined number for /f "delims=0123456789" %%x in ("%number%") do set "number=
 if not defined number if defined new for /f "delims=-" %%n in ("%new%") do set "number=%%n"
 if defined number for /f "delims=0123456789" %%x in ("%number%") do set "number="
 if not defined number set "number=0000"
-if defined config for %%p in ("%config%") do if /i not "%%~nxp"==".wslconfig" set "config="
-if defined config for %%p in ("%config%") do if not exist "%%~dpp" set "config="
-if not defined config for %%d in ("..\..") do if /i "%%~nxd"=="AppData" set "config=..\..\..\.wslconfig"
+if defined config for %%g in ("%config%") do if /i not "%%~nxg"==".wslconfig" set "config="
+if defined config for %%g in ("%config%") do if not exist "%%~dpg" set "config="
+if not defined config for %%g in ("..\..") do if /i "%%~nxg"=="AppData" set "config=..\..\..\.wslconfig"
 if not defined config set "config=%USERPROFILE%\.wslconfig"
 exit /b 0
 
@@ -395,17 +398,28 @@ for /f "usebackq tokens=1,* delims==" %%a in ("%~1") do (
     if "%%a"=="wslconfig" set "config=%%b"
     if "%%a"=="wslconfig" for %%r in ("..\..\..\.wslconfig") do if /i "%%~fr"=="%%b" set "config=..\..\..\.wslconfig"
 )
-for %%v in (new good stock blessed) do call :clean %%v
+set "name=%new%"
+call :known
+set "new=%name%"
+set "name=%good%"
+call :known
+set "good=%name%"
+set "name=%stock%"
+call :known
+set "stock=%name%"
+set "name=%blessed%"
+call :known
+set "blessed=%name%"
 exit /b 0
 
-rem A name that no candidate can have stands for nothing known.
-:clean
-if not defined %~1 exit /b 0
-call set "name=%%%~1%%"
+rem Clears %name% unless it is "none" or a candidate's. FOR finds no file for a name with a wildcard.
+:known
+if not defined name exit /b 0
 set "name=%name:"=%"
-set "%~1="
-if "%name%"=="none" set "%~1=none"
-for %%n in ("%name%") do if /i "%%~xn"==".wslconfig" if exist "candidates\%name%" set "%~1=%name%"
+if "%name%"=="none" exit /b 0
+set "known="
+for %%g in ("%name%") do if /i "%%~xg"==".wslconfig" if exist "candidates\%name%" set "known=1"
+if not defined known set "name="
 exit /b 0
 
 rem Writes the verdict, then ends the trial: in this order, so that a trial is never without one.
@@ -415,7 +429,7 @@ rem Writes the verdict, then ends the trial: in this order, so that a trial is n
 >>state\verdict.new echo to=%to%
 >>state\verdict.new echo reason=%reason%
 set "console="
-if exist "console\%number%.log" for %%f in ("console\%number%.log") do >>state\verdict.new echo console=%%~ff
+if exist "console\%number%.log" for %%g in ("console\%number%.log") do >>state\verdict.new echo console=%%~fg
 if not exist "console\%number%.log" >>state\verdict.new echo console=
 if defined saved >>state\verdict.new echo saved=%saved%
 >>state\verdict.new echo time=%date% %time%

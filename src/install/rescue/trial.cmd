@@ -206,17 +206,15 @@ for /f "usebackq tokens=1,* delims==" %%a in ("state\trial.txt") do (
     if "%%a"=="deadline" set "deadline=%%b"
     if "%%a"=="check" set "has_check=%%b"
 )
-for %%v in (number phase release distro deadline) do call :clean %%v
+rem A quote in a damaged file would unhinge every line that it is used in.
+if defined number set "number=%number:"=%"
+if defined phase set "phase=%phase:"=%"
+if defined release set "release=%release:"=%"
+if defined distro set "distro=%distro:"=%"
+if defined deadline set "deadline=%deadline:"=%"
 if defined number for /f "delims=0123456789" %%x in ("%number%") do set "number="
 if defined deadline for /f "delims=0123456789" %%x in ("%deadline%") do set "deadline="
 if not defined deadline set "deadline=120"
-exit /b 0
-
-rem A quote in a damaged file would unhinge every line that it is used in.
-:clean
-if not defined %~1 exit /b 0
-call set "value=%%%~1%%"
-set "%~1=%value:"=%"
 exit /b 0
 
 :set_running
@@ -238,7 +236,7 @@ exit /b 0
 if not exist state\reason.txt >>state\verdict.new echo reason=
 if exist state\reason.txt for /f "usebackq delims=" %%r in ("state\reason.txt") do >>state\verdict.new echo reason=%%r
 if not exist "console\%number%.log" >>state\verdict.new echo console=
-if exist "console\%number%.log" for %%f in ("console\%number%.log") do >>state\verdict.new echo console=%%~ff
+if exist "console\%number%.log" for %%g in ("console\%number%.log") do >>state\verdict.new echo console=%%~fg
 if exist state\saved.txt for /f "usebackq delims=" %%s in ("state\saved.txt") do >>state\verdict.new echo saved=%%s
 >>state\verdict.new echo time=%date% %time%
 move /y state\verdict.new state\verdict.txt >nul
