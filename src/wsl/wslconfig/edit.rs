@@ -253,6 +253,7 @@ pub(super) mod tests {
             // A line end behind the last line would make it go on into ours.
             ("[wsl2]\nx=1\\", "[wsl2]\n<K>\n<M>\nx=1\\"),
             ("x=1\\", "[wsl2]\r\n<K>\r\n<M>\r\nx=1\\"),
+            ("[wsl2]\nx=1\\\r", "[wsl2]\n<K>\n<M>\nx=1\\\r"),
             // Below a bad header nothing is certain: ours must come first.
             (
                 "[wsl2]\n[wsl2 x]\nkernel=a\n",

@@ -8,15 +8,22 @@
 //! Every byte outside the edited value stays: comments, blanks, mixed line ends, the encoding. The
 //! grammar is in [`grammar`], bytes and text in [`encoding`], edits in [`edit`] and [`place`].
 
+mod account;
 mod edit;
 mod encoding;
+mod finding;
 mod grammar;
+mod keys;
+mod lint;
 mod place;
 mod undo;
 
+pub use account::{Effect, Reading};
 pub use edit::{Change, EditError};
 pub use encoding::{Encoding, Undecodable};
+pub use finding::{Finding, Problem, Report};
 pub use grammar::Fault;
+pub use lint::{Facts, is_misnamed};
 pub use undo::{Edited, Undone};
 
 use encoding::Decoded;

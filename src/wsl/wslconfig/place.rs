@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::grammar::{Fault, Kind, Setting, Standing, Statement, readable};
+use super::grammar::{Bad, Fault, Kind, Setting, Standing, Statement, readable};
 use super::{Key, WslConfig};
 
 /// Where a key's value goes, and the text to put there.
@@ -92,9 +92,11 @@ fn anchor(config: &WslConfig, header: usize) -> usize {
     last.map_or(header, |(at, _)| header + 1 + at)
 }
 
-/// Whether a line end put behind this statement would become part of it.
+/// Whether a line end put behind this statement would become part of it: after a backslash it makes the
+/// line go on, and so it does with the CR that stands there already.
 fn swallows(statement: &Statement) -> bool {
-    matches!(&statement.kind, Kind::Bad(bad) if bad.fault == Fault::Escape(None))
+    let at_its_end = |bad: &Bad| matches!(bad.fault, Fault::Escape(None | Some('\r')));
+    !statement.closed && matches!(&statement.kind, Kind::Bad(bad) if at_its_end(bad))
 }
 
 /// A new line behind a statement.
