@@ -6,6 +6,7 @@ use crate::artefact::{ArtefactError, BadBuildId};
 use crate::boot::{BootError, BootReport};
 use crate::build::BuildError;
 use crate::files::{FileError, LockError};
+use crate::install::InstallError;
 use crate::kconfig::KconfigError;
 use crate::settings::SettingsError;
 use crate::source::SourceError;
@@ -34,6 +35,9 @@ pub enum Error {
     /// The boot test was made and the kernel failed it.
     #[error("{} failed its boot test: {}", .0.release(), .0.reasons().join("; "))]
     KernelFailed(Box<BootReport>),
+    /// The installation or the way back was refused, or a check of the running system failed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -63,6 +67,7 @@ impl Error {
             Self::Artefact(error) => error.hint(),
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
+            Self::Install(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
@@ -82,6 +87,8 @@ impl Error {
             Self::Artefact(_) | Self::BuildName(_) => "artefact",
             Self::Boot(_) => "boot",
             Self::KernelFailed(_) => "kernel-failed",
+            Self::Install(InstallError::Checks(_)) => "check",
+            Self::Install(_) => "install",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

@@ -6,6 +6,7 @@ use crate::build::BuildError;
 use crate::error::Error;
 use crate::exec::ExecError;
 use crate::files::LockError;
+use crate::install::InstallError;
 use crate::kconfig::{KconfigError, SolverError};
 use crate::source::{Fault, SourceError};
 
@@ -29,6 +30,10 @@ pub enum Exit {
     KernelFailed = 6,
     /// Could not be tried here: never a pass, never a kernel failure.
     CannotTest = 7,
+    /// Install or rollback refused: precondition, policy, version of WSL, untested build.
+    Refused = 8,
+    /// A check of the running system failed.
+    CheckFailed = 9,
     /// Another wslk holds the lock.
     Locked = 10,
     /// Stopped by the user, as shells say it.
@@ -47,6 +52,7 @@ impl Error {
             Self::Artefact(error) => artefact(error),
             Self::Boot(error) => boot(error),
             Self::KernelFailed(_) => Exit::KernelFailed,
+            Self::Install(error) => install(error),
             Self::Lock(LockError::Held(_)) => Exit::Locked,
             Self::Lock(LockError::File(_)) | Self::File(_) => Exit::Usage,
             Self::Architecture(_) => Exit::CannotTest,
@@ -142,5 +148,37 @@ fn boot(error: &BootError) -> Exit {
         | BootError::Untested(_)
         | BootError::Exec(_)
         | BootError::File(_) => Exit::CannotTest,
+    }
+}
+
+fn install(error: &InstallError) -> Exit {
+    match error {
+        InstallError::Windows(ExecError::Interrupted { .. }) => Exit::Interrupted,
+        InstallError::NoReason => Exit::Usage,
+        InstallError::Checks(_) => Exit::CheckFailed,
+        InstallError::File(_)
+        | InstallError::Host(_)
+        | InstallError::Windows(_)
+        | InstallError::Policy { .. }
+        | InstallError::OldWsl(_)
+        | InstallError::HiddenDisk(_)
+        | InstallError::Distro(_)
+        | InstallError::NotAscii(_)
+        | InstallError::NoWindowsName(_)
+        | InstallError::NoSpace { .. }
+        | InstallError::Unproven { .. }
+        | InstallError::NotAnImage(_)
+        | InstallError::Lacks(_)
+        | InstallError::Release(_)
+        | InstallError::WslConfig { .. }
+        | InstallError::Misread { .. }
+        | InstallError::Differs { .. }
+        | InstallError::Taken(_)
+        | InstallError::Gone(_)
+        | InstallError::Journal { .. }
+        | InstallError::Generations { .. }
+        | InstallError::NoSuchGeneration(_)
+        | InstallError::NoPrevious
+        | InstallError::NotAgreed(_) => Exit::Refused,
     }
 }

@@ -39,6 +39,12 @@ impl Home {
         self.root.join("lock")
     }
 
+    /// Where the Windows side is, as of the last installation.
+    #[must_use]
+    pub fn windows(&self) -> PathBuf {
+        self.root.join("windows.txt")
+    }
+
     /// Source trees, one folder per git tree id.
     #[must_use]
     pub fn sources(&self) -> PathBuf {

@@ -3,16 +3,17 @@
 //! Every arrow is a product on disk, bound to the digests of what it was made from:
 //!
 //! ```text
-//! tag ─▶ source tree ─▶ config + audit ─▶ build (container) ─▶ artefacts ─▶ boot test
-//!        [source]       [kconfig]         [build]              [artefact]   [boot], [smoke]
+//! tag ─▶ source tree ─▶ config + audit ─▶ build (container) ─▶ artefacts ─▶ boot test ─▶ install ─▶ trial
+//!        [source]       [kconfig]         [build]              [artefact]   [boot], [smoke]  [install]
 //! ```
 //!
 //! Read on in the order of the modules below. Upper ones use those under them, never the reverse; a
 //! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
 //!
 //! - edge: [`cli`] (the only one that knows clap)
-//! - composition: [`pipeline`] (the order of stages), [`settings`], [`error`], [`exit`]
-//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`]
+//! - composition: [`pipeline`] (the order of stages), [`settings`], [`status`], [`error`], [`exit`]
+//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
+//! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod exit;
 pub mod pipeline;
 pub mod settings;
+pub mod status;
 
 pub mod source;
 
@@ -33,6 +35,10 @@ pub mod artefact;
 pub mod smoke;
 
 pub mod boot;
+
+pub mod wsl;
+
+pub mod install;
 
 pub mod exec;
 pub mod report;

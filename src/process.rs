@@ -56,6 +56,15 @@ pub fn current_dir() -> io::Result<PathBuf> {
 /// The architecture of this machine, by the name that `uname -m` uses.
 pub const ARCH: &str = env::consts::ARCH;
 
+/// `uname -r`: the running kernel.
+#[must_use]
+pub fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// The path of the running program.
 pub fn program() -> io::Result<PathBuf> {
     env::current_exe()

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::finished::Build;
 use super::manifest::Manifest;
 use super::{KERNEL, MODULES_DISK};
 use crate::digest::Sha256;
@@ -30,6 +31,47 @@ impl Evidence {
         self.verdict == "passed"
             && digest(KERNEL) == Some(self.kernel)
             && digest(MODULES_DISK) == self.modules_disk
+    }
+}
+
+/// A build that passed a boot test with the very bytes that it consists of. There is no other way to make
+/// one than [`Build::proven`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proven(Build);
+
+impl Proven {
+    /// The build.
+    #[must_use]
+    pub fn build(&self) -> &Build {
+        &self.0
+    }
+}
+
+/// A build without a boot test that counts.
+#[derive(Debug)]
+pub struct Unproven {
+    /// The build.
+    pub build: Build,
+    /// What is missing.
+    pub reason: String,
+}
+
+impl Build {
+    /// Goes by the evidence; the bytes themselves are compared with the manifest by whoever uses them.
+    pub fn proven(self) -> Result<Proven, Box<Unproven>> {
+        let reason = match self.evidence() {
+            Ok(Some(evidence)) if evidence.proves(self.manifest()) => return Ok(Proven(self)),
+            Ok(Some(evidence)) if evidence.verdict == "passed" => {
+                "the one that was made tested other files (their SHA-256s differ)".to_owned()
+            }
+            Ok(Some(evidence)) => format!("its verdict is `{}`", evidence.verdict),
+            Ok(None) => "none was made".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Box::new(Unproven {
+            build: self,
+            reason,
+        }))
     }
 }
 

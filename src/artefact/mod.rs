@@ -18,7 +18,7 @@ mod vhd;
 use std::error::Error;
 use std::path::PathBuf;
 
-pub use self::evidence::Evidence;
+pub use self::evidence::{Evidence, Proven, Unproven};
 pub use self::finished::Build;
 pub use self::manifest::{
     BadBuildId, BuildId, BuildRef, BuilderFacts, Change, Inputs, Manifest, Output, SCHEMA,

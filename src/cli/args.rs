@@ -54,6 +54,9 @@ pub struct Global {
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
+    /// Agree in advance to what would be asked.
+    #[arg(short, long, global = true)]
+    pub yes: bool,
 }
 
 /// When to use colour. It never carries meaning alone.
@@ -83,11 +86,38 @@ pub enum Verb {
     Build(BuildArgs),
     /// Boot-test a finished build again.
     Boot(BootArgs),
+    /// Install a boot-tested kernel on the Windows side and configure it.
+    Install(InstallArgs),
+    /// Go back: to what was configured before, to stock, or to another installed build.
+    Rollback(RollbackArgs),
+    /// Say what is installed, configured and running, and what to type next.
+    Status(StatusArgs),
+    /// Remove installed kernels that nothing needs any more.
+    Clean(CleanArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Check the running system; what tries a new kernel from Windows runs this.
+    #[command(hide = true)]
+    TrialCheck(TrialCheckArgs),
     /// Be the process that is dumped and restored; used by the boot test itself.
     #[command(hide = true)]
     Victim(VictimArgs),
+}
+
+impl Verb {
+    /// Whether the verb looks after the Windows side by itself, or must not touch it.
+    pub(super) fn sees_windows(&self) -> bool {
+        matches!(
+            self,
+            Self::Install(_)
+                | Self::Rollback(_)
+                | Self::Status(_)
+                | Self::Clean(_)
+                | Self::TrialCheck(_)
+                | Self::Completions(_)
+                | Self::Victim(_)
+        )
+    }
 }
 
 /// Where the source comes from.
@@ -248,6 +278,75 @@ pub struct BootArgs {
     /// How to boot.
     #[command(flatten)]
     pub guest: GuestArgs,
+}
+
+/// Where the Windows side is.
+#[derive(Debug, Args)]
+pub struct WindowsArgs {
+    /// The Windows profile, which holds .wslconfig [default: the one of whoever runs WSL].
+    #[arg(long, value_name = "DIR")]
+    pub windows_home: Option<PathBuf>,
+    /// The folder for kernels and scripts [default: wslk in %LOCALAPPDATA%].
+    #[arg(long, value_name = "DIR")]
+    pub windows_dir: Option<PathBuf>,
+}
+
+/// `wslk install`
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// A build id, a unique part of it, or latest.
+    #[arg(value_name = "BUILD", default_value = "latest")]
+    pub build: BuildRef,
+    /// Restart WSL into it at once; a script in Windows keeps it or takes it back.
+    #[arg(long)]
+    pub restart: bool,
+    /// Install a build without a boot test that counts. The reason is shown for ever.
+    #[arg(long, value_name = "REASON")]
+    pub untested: Option<String>,
+    /// The distribution that the trial starts [default: this one].
+    #[arg(long, value_name = "NAME")]
+    pub distro: Option<String>,
+    /// Where the Windows side is.
+    #[command(flatten)]
+    pub windows: WindowsArgs,
+}
+
+/// `wslk rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// previous, stock, or an installed build's id or a part that begins it.
+    #[arg(value_name = "stock|previous|BUILD", default_value = "previous")]
+    pub target: String,
+    /// Where the Windows side is.
+    #[command(flatten)]
+    pub windows: WindowsArgs,
+}
+
+/// `wslk status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where the Windows side is.
+    #[command(flatten)]
+    pub windows: WindowsArgs,
+}
+
+/// `wslk clean`
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// Installed builds; all that can go where none is named.
+    #[arg(value_name = "BUILD")]
+    pub builds: Vec<String>,
+    /// Where the Windows side is.
+    #[command(flatten)]
+    pub windows: WindowsArgs,
+}
+
+/// `wslk trial-check`
+#[derive(Debug, Args)]
+pub struct TrialCheckArgs {
+    /// The GPU was there before.
+    #[arg(long)]
+    pub gpu: bool,
 }
 
 /// `wslk completions`

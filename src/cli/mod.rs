@@ -8,6 +8,7 @@ mod output;
 mod proof;
 mod table;
 mod verbs;
+mod windows;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::error::Error;
 use crate::exec::Duct;
 use crate::exit::Exit;
 use crate::home::Home;
-use crate::pipeline::Context;
+use crate::pipeline::{self, Context};
 use crate::process::{self, Interrupt};
 use crate::report::{Lines, Reporter, Sink, Terminal};
 use crate::settings::{self, Place};
@@ -58,6 +59,9 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
         global: cli.global,
         output,
     };
+    if !cli.verb.sees_windows() {
+        pipeline::windows::tidy(&session.context);
+    }
     match cli.verb {
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
@@ -65,6 +69,11 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
         Verb::Explain(args) => verbs::explain(&session, args),
         Verb::Build(args) => verbs::build(&session, args),
         Verb::Boot(args) => verbs::boot(&session, args),
+        Verb::Install(args) => windows::install(&session, args),
+        Verb::Rollback(args) => windows::rollback(&session, args),
+        Verb::Status(args) => windows::status(&session, args),
+        Verb::Clean(args) => windows::clean(&session, args),
+        Verb::TrialCheck(args) => windows::trial_check(&session, &args),
         Verb::Completions(args) => {
             verbs::completions(&args);
             Ok(())

@@ -66,6 +66,13 @@ impl Cmd {
         }
     }
 
+    /// The same command by another name, such as a full path.
+    #[must_use]
+    pub fn named(mut self, program: impl AsRef<OsStr>) -> Self {
+        self.program = program.as_ref().to_owned();
+        self
+    }
+
     /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

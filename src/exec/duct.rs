@@ -17,8 +17,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Lines kept of a streamed output, for the error message.
 const KEPT_LINES: usize = 60;
 
-/// What children see of our own environment: where things are, and how to reach a container engine.
-const PASSED_ON: [&str; 10] = [
+/// What children see of our own environment: where things are, how to reach a container engine, and how
+/// WSL starts Windows' programs.
+const PASSED_ON: [&str; 12] = [
     "PATH",
     "HOME",
     "TMPDIR",
@@ -29,6 +30,8 @@ const PASSED_ON: [&str; 10] = [
     "CONTAINER_HOST",
     "CONTAINERS_CONF",
     "CONTAINERS_STORAGE_CONF",
+    "WSL_INTEROP",
+    "WSL_DISTRO_NAME",
 ];
 
 /// Runs commands as child processes.

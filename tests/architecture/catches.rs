@@ -206,3 +206,25 @@ fn a_violation_names_its_place() {
         ["source/tag.rs:4: layer: `source` must not use `build`"]
     );
 }
+
+#[test]
+fn the_way_back_depends_on_little() {
+    let table = [
+        ("install/rollback.rs", "use crate::artefact::Build;", true),
+        ("install/site.rs", "use super::preflight::build;", true),
+        ("install/site.rs", "use super::layout::Layout;", false),
+        (
+            "install/rollback.rs",
+            "use crate::wsl::path::WindowsPath;",
+            false,
+        ),
+        ("install/arrival.rs", "use crate::artefact::Build;", false),
+    ];
+    for (path, body, broken) in table {
+        assert_eq!(
+            !rules_broken(path, body).is_empty(),
+            broken,
+            "{path}: {body}"
+        );
+    }
+}

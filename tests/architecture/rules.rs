@@ -10,16 +10,34 @@ use crate::tokens::{Attribute, Function, Named, Parts, parts};
 const LAYERS: &[&[&str]] = &[
     &["digest", "files", "home", "process"],
     &["exec", "report"],
+    // What a rollback is made of: it works when every stage above is broken.
+    &["wsl"],
     &["source"],
     &["kconfig"],
     &["build"],
     &["artefact"],
     &["smoke"],
     &["boot"],
-    &["settings", "error", "exit", "pipeline"],
+    &["install"],
+    &["settings", "status", "error", "exit", "pipeline"],
     &["cli"],
     &["main", "lib"],
 ];
+
+/// Files of `install` that must work when every stage is broken, and the modules that they may use.
+const RESCUES: &[&str] = &[
+    "install/rollback",
+    "install/change",
+    "install/steps",
+    "install/journal",
+    "install/site",
+    "install/generations",
+    "install/layout",
+    "install/disk",
+];
+const RESCUES_USE: &[&str] = &["digest", "files", "wsl", "install"];
+/// What else is in `install` is not for them.
+const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "recover"];
 
 /// Who may name a package: files and folders of `src`. One owner each, so that a package can be replaced
 /// in one place, and so that its types do not spread.
@@ -36,7 +54,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["report/terminal"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
-    ("miette", &["kconfig", "settings", "error", "cli"]),
+    ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
     ("nom_kconfig", &["kconfig"]),
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
@@ -48,7 +66,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["digest"]),
     ("signal_hook", &["process"]),
     // "Did you mean": the nearest known name.
-    ("strsim", &["kconfig", "settings", "cli"]),
+    ("strsim", &["kconfig", "wsl", "settings", "cli"]),
     // Kernel tarballs; what mke2fs fills a disk from; the guest's tools out of the builder image.
     ("tar", &["source/unpack", "artefact/modules_tree", "boot"]),
     ("toml", &["source/lock", "kconfig", "settings"]),
@@ -292,6 +310,7 @@ fn named(file: &File, path: &Named) -> Vec<Violation> {
             format!("`{}` must not use `{module}`", file.top()),
         ));
     }
+    found.extend(narrow(file, path));
     let first = path.segments[0].as_str();
     let owner = OWNERS
         .iter()
@@ -312,6 +331,24 @@ fn named(file: &File, path: &Named) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// The way back depends on as little as can be.
+fn narrow(file: &File, path: &Named) -> Option<Violation> {
+    let module = module_of(file, path).filter(|_| file.lies_in(RESCUES))?;
+    let foreign = !RESCUES_USE.contains(&module.as_str());
+    let upper = path
+        .segments
+        .iter()
+        .any(|segment| NOT_FOR_RESCUES.contains(&segment.as_str()));
+    (foreign || upper).then(|| {
+        let what = format!(
+            "`{}` must not use `{}`",
+            file.stem(),
+            path.segments.join("::")
+        );
+        violation(file, path.line, "layer", what)
+    })
 }
 
 /// Whether a path names `name` or something in it, in full or from its parent on (`io::stdout`).

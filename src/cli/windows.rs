@@ -1,0 +1,184 @@
+//! The verbs of the Windows side: each calls the pipeline once and shows what came of it.
+
+use std::io::{BufRead as _, Write as _};
+
+use serde::Serialize;
+
+use super::Session;
+use super::args::{CleanArgs, InstallArgs, RollbackArgs, StatusArgs, TrialCheckArgs, WindowsArgs};
+use super::table::table;
+use crate::error::Error;
+use crate::install::InstallError;
+use crate::install::check::Check;
+use crate::install::rollback::Target;
+use crate::pipeline::windows::{self, InstallOptions, WindowsSide};
+use crate::process;
+
+impl WindowsArgs {
+    fn side(self) -> WindowsSide {
+        WindowsSide {
+            home: self.windows_home,
+            folder: self.windows_dir,
+        }
+    }
+}
+
+pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Answer {
+        build: String,
+        folder: String,
+        untested: Option<String>,
+        restarting: bool,
+        steps: Vec<String>,
+    }
+    let options = InstallOptions {
+        build: args.build,
+        restart: args.restart,
+        untested: args.untested,
+        distro: args.distro,
+    };
+    let agreed = |running: &[String]| agree(session, running);
+    let done = windows::install(&session.context, &args.windows.side(), &options, &agreed)?;
+    let mut text = match done.steps.is_empty() {
+        true => format!(
+            "nothing to do: {} is configured and passed its trial\n",
+            done.build
+        ),
+        false => format!("installed {} in {}\n", done.build, done.folder),
+    };
+    if let Some(reason) = &done.untested {
+        text.push_str(&format!("without a boot test that counts: {reason}\n"));
+    }
+    text.push_str(match (done.restarting, done.steps.is_empty()) {
+        (true, _) => {
+            "WSL goes down now and comes back with it, or with what worked before; then: wslk status\n"
+        }
+        (false, true) => "",
+        (false, false) => "next: wsl --shutdown, in Windows; then start WSL and type wslk status\n",
+    });
+    let answer = Answer {
+        build: done.build,
+        folder: done.folder,
+        untested: done.untested,
+        restarting: done.restarting,
+        steps: done.steps,
+    };
+    session.output.answer("install", &answer, &text);
+    Ok(())
+}
+
+/// `wsl --shutdown` stops every distribution of this user, so whoever asks for it must mean it.
+fn agree(session: &Session<'_>, running: &[String]) -> Result<(), InstallError> {
+    let all = match running {
+        [] => "no other distribution".to_owned(),
+        names => names.join(", "),
+    };
+    if session.global.yes {
+        session.context.reporter.note(format!("stopping {all}"));
+        return Ok(());
+    }
+    let refused = |why: &str| {
+        Err(InstallError::NotAgreed(format!(
+            "restarting WSL stops {all}: {why}"
+        )))
+    };
+    if !process::stdin_is_terminal() || session.global.json {
+        return refused("nobody is here to agree");
+    }
+    let question =
+        format!("Restarting WSL stops {all} and all that runs there. Type yes to go on: ");
+    let _closed = process::stderr().write_all(question.as_bytes());
+    let mut answer = String::new();
+    let _closed = process::stdin().read_line(&mut answer);
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => refused("the answer was not yes"),
+    }
+}
+
+pub(super) fn rollback(session: &Session<'_>, args: RollbackArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Answer {
+        configured: String,
+        changed: bool,
+    }
+    let target = match args.target.as_str() {
+        "stock" => Target::Stock,
+        "previous" => Target::Previous,
+        build => Target::Build(build.to_owned()),
+    };
+    let done = windows::rollback(&session.context, &args.windows.side(), &target)?;
+    let text = match done.changed {
+        true => format!(
+            "{} is configured\nnext: wsl --shutdown, in Windows; then start WSL\n",
+            done.to
+        ),
+        false => format!("nothing to do: {} is configured\n", done.to),
+    };
+    let answer = Answer {
+        configured: done.to,
+        changed: done.changed,
+    };
+    session.output.answer("rollback", &answer, &text);
+    Ok(())
+}
+
+pub(super) fn status(session: &Session<'_>, args: StatusArgs) -> Result<(), Error> {
+    let status = windows::status(&session.context, &args.windows.side())?;
+    session.output.answer("status", &status, &status.text());
+    Ok(())
+}
+
+pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Answer {
+        removed: Vec<String>,
+        kept: Vec<Kept>,
+    }
+    #[derive(Serialize)]
+    struct Kept {
+        build: String,
+        reason: &'static str,
+    }
+    let done = windows::clean(&session.context, &args.windows.side(), &args.builds)?;
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for build in &done.removed {
+        rows.push(vec!["removed".to_owned(), build.clone()]);
+    }
+    for kept in &done.kept {
+        let reason = kept.reason.to_owned();
+        rows.push(vec!["kept".to_owned(), kept.build.clone(), reason]);
+    }
+    let text = match rows.is_empty() {
+        true => "nothing is installed\n".to_owned(),
+        false => table(&rows),
+    };
+    let kept = done.kept.into_iter().map(|kept| Kept {
+        build: kept.build,
+        reason: kept.reason,
+    });
+    let answer = Answer {
+        removed: done.removed,
+        kept: kept.collect(),
+    };
+    session.output.answer("clean", &answer, &text);
+    Ok(())
+}
+
+pub(super) fn trial_check(session: &Session<'_>, args: &TrialCheckArgs) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Answer {
+        checks: Vec<Check>,
+    }
+    let checks = windows::trial_check(&session.context, args.gpu)?;
+    let row = |check: &Check| {
+        let status = format!("{:?}", check.status).to_lowercase();
+        vec![check.id.to_owned(), status, check.summary.clone()]
+    };
+    let text = table(&checks.iter().map(row).collect::<Vec<_>>());
+    session
+        .output
+        .answer("trial-check", &Answer { checks }, &text);
+    Ok(())
+}

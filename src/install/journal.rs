@@ -1,0 +1,320 @@
+//! The journal: every step of a change to the Windows side, written down before it happens.
+//!
+//! In: [`Record`]s. Out: a text file, append-only, one record a line, and back. A line ends in a checksum,
+//! so that a torn or damaged one is told from a sound one. Must not know what the steps do.
+//!
+//! ```text
+//! 0007 change planned kind=install steps=14 sum=0badcafe
+//! 0007 make begin file=candidates/0007-new.wslconfig sum=1badcafe
+//! ```
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use crate::digest::Sha256;
+use crate::files::{self, FileError};
+
+/// Hexadecimal digits of a line's checksum.
+const SUM_DIGITS: usize = 8;
+
+/// How far a step has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It will be done.
+    Planned,
+    /// It is about to be done.
+    Begin,
+    /// It was done.
+    Done,
+    /// It was done or begun, and taken back.
+    Undone,
+}
+
+impl Mark {
+    const ALL: [Self; 4] = [Self::Planned, Self::Begin, Self::Done, Self::Undone];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Begin => "begin",
+            Self::Done => "done",
+            Self::Undone => "undone",
+        }
+    }
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The number of the change.
+    pub number: u32,
+    /// The kind of step.
+    pub step: String,
+    /// How far it has come.
+    pub mark: Mark,
+    /// What the step needs to be told from others, done again, and undone.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Record {
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn line(&self) -> String {
+        let mut line = format!("{:04} {} {}", self.number, self.step, self.mark.word());
+        for (name, value) in &self.fields {
+            line.push_str(&format!(" {name}={}", escaped(value)));
+        }
+        let sum = Sha256::of(&line).short(SUM_DIGITS);
+        format!("{line} sum={sum}\n")
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (body, sum) = line.rsplit_once(" sum=")?;
+        if Sha256::of(body).short(SUM_DIGITS) != sum {
+            return None;
+        }
+        let mut words = body.split(' ');
+        let number = words.next()?.parse().ok()?;
+        let step = words.next()?.to_owned();
+        let word = words.next()?;
+        let mark = Mark::ALL.into_iter().find(|mark| mark.word() == word)?;
+        let field = |word: &str| {
+            let (name, value) = word.split_once('=')?;
+            Some((name.to_owned(), unescaped(value)?))
+        };
+        Some(Self {
+            number,
+            step,
+            mark,
+            fields: words.map(field).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Blanks, `%`, controls and all that is not ASCII, as in a URL: a value is one word of one line.
+fn escaped(value: &str) -> String {
+    let mut text = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'!'..=b'~' if byte != b'%' => text.push(char::from(byte)),
+            _ => {
+                let _never_fails = write!(text, "%{byte:02x}");
+            }
+        }
+    }
+    text
+}
+
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        let digits = std::str::from_utf8(&digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What the journal says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Every sound line, in order.
+    pub records: Vec<Record>,
+    /// The numbers of the lines that are damaged, counted from 1. A torn last line is none of them:
+    /// its step was not begun.
+    pub damaged: Vec<usize>,
+    /// Where a torn last line begins.
+    torn: Option<u64>,
+}
+
+impl History {
+    fn parse(bytes: &[u8]) -> Self {
+        let mut history = Self::default();
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let mut begins = 0;
+        for (at, line) in lines.iter().enumerate() {
+            // Without its line end the last record is not known to be on the disk.
+            let whole = line.strip_suffix(b"\n");
+            match whole.and_then(|line| Record::parse(std::str::from_utf8(line).ok()?)) {
+                Some(record) => history.records.push(record),
+                None if at + 1 == lines.len() => history.torn = Some(begins),
+                None => history.damaged.push(at + 1),
+            }
+            begins += line.len() as u64;
+        }
+        history
+    }
+
+    /// The highest number in it.
+    #[must_use]
+    pub fn last_number(&self) -> u32 {
+        let numbers = self.records.iter().map(|record| record.number);
+        numbers.max().unwrap_or_default()
+    }
+
+    /// The records of the last change, if that one was neither finished nor undone.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<(u32, Vec<&Record>)> {
+        let number = self.records.last()?.number;
+        let own: Vec<&Record> = self
+            .records
+            .iter()
+            .filter(|record| record.number == number)
+            .collect();
+        let ended = own.iter().any(|record| {
+            record.step == "change" && matches!(record.mark, Mark::Done | Mark::Undone)
+        });
+        (!ended).then_some((number, own))
+    }
+}
+
+/// The journal of one installation folder.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    path: PathBuf,
+}
+
+impl Journal {
+    /// The journal at `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Everything in it.
+    pub fn read(&self) -> Result<History, FileError> {
+        let bytes = disk::bytes_if_there(&self.path)?.unwrap_or_default();
+        Ok(History::parse(&bytes))
+    }
+
+    /// Adds records and has them on the disk before it returns.
+    pub fn append(&self, records: &[Record]) -> Result<(), FileError> {
+        let error = |source| FileError::new("write", &self.path, source);
+        files::create_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+        let text: String = records.iter().map(Record::line).collect();
+        let torn = self.read()?.torn;
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .map_err(error)?;
+        if let Some(begins) = torn {
+            file.set_len(begins).map_err(error)?;
+        }
+        file.write_all(text.as_bytes()).map_err(error)?;
+        file.sync_all().map_err(error)
+    }
+
+    /// Puts a damaged journal out of the way, to be looked at by people, and begins a new one.
+    pub fn set_aside(&self, number: u32) -> Result<PathBuf, FileError> {
+        let aside = self
+            .path
+            .with_file_name(format!("journal.damaged-{number:04}"));
+        std::fs::rename(&self.path, &aside)
+            .map_err(|source| FileError::new("rename", &self.path, source))?;
+        Ok(aside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(number: u32, step: &str, mark: Mark) -> Record {
+        Record {
+            number,
+            step: step.to_owned(),
+            mark,
+            fields: vec![("file".to_owned(), "a b/ü%.txt".to_owned())],
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_was_never_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let journal = Journal::new(&path);
+        let records = [
+            record(1, "change", Mark::Planned),
+            record(1, "make", Mark::Begin),
+        ];
+        journal.append(&records).expect("written");
+        let whole = std::fs::read(&path).expect("read");
+        let first = records[0].line().len();
+        for cut in first..whole.len() {
+            std::fs::write(&path, &whole[..cut]).expect("cut");
+            let history = journal.read().expect("read");
+            assert_eq!(history.records, records[..1], "cut at {cut}");
+            assert!(history.damaged.is_empty());
+            journal.append(&records[1..]).expect("written");
+            let history = journal.read().expect("read");
+            assert_eq!(history.records, records, "cut at {cut}");
+            assert!(history.damaged.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_unfinished() {
+        let begun = vec![
+            record(1, "change", Mark::Planned),
+            record(1, "change", Mark::Done),
+            record(2, "change", Mark::Planned),
+            record(2, "make", Mark::Begin),
+        ];
+        let mut history = History {
+            records: begun,
+            ..History::default()
+        };
+        assert_eq!(
+            history.unfinished().map(|(n, own)| (n, own.len())),
+            Some((2, 2))
+        );
+        history.records.push(record(2, "change", Mark::Undone));
+        assert_eq!(history.unfinished(), None);
+        assert_eq!(history.last_number(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_and_back(number in 0u32..100_000, value in any::<String>()) {
+            let record = Record {
+                number,
+                step: "put".to_owned(),
+                mark: Mark::Done,
+                fields: vec![("to".to_owned(), value)],
+            };
+            let line = record.line();
+            prop_assert_eq!(Record::parse(line.trim_end_matches('\n')), Some(record));
+            prop_assert_eq!(line.lines().count(), 1);
+        }
+
+        #[test]
+        fn damage_is_seen(at in 0usize..60, bit in 0u8..7) {
+            let mut bytes: Vec<u8> = [record(1, "make", Mark::Begin), record(1, "make", Mark::Done)]
+                .iter()
+                .map(Record::line)
+                .collect::<String>()
+                .into_bytes();
+            let at = at % (record(1, "make", Mark::Begin).line().len() - 1);
+            bytes[at] ^= 1 << bit;
+            let history = History::parse(&bytes);
+            // A new line end makes two damaged lines of one.
+            prop_assert!(!history.damaged.is_empty());
+        }
+    }
+}

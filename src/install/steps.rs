@@ -1,0 +1,285 @@
+//! The steps that a change to the Windows side consists of: each can be written down, done, and undone.
+//!
+//! In: a [`Step`] and where everything is. Out: the step done, done again, or taken back; doing or undoing
+//! one twice is the same as once. Steps that make new files come first and change nothing that WSL reads;
+//! from the first step that replaces something on ([`Step::commits`]) every file it needs is already
+//! there, so that a change that was cut off can always be finished or undone from the journal alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::InstallError;
+use super::disk;
+use super::journal::{Mark, Record};
+use super::layout::Layout;
+use crate::digest::Sha256;
+use crate::files;
+use crate::wsl::path::WindowsPath;
+
+/// One step. Files are named below our folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Makes a file that must not be there yet.
+    Make {
+        /// The file.
+        file: String,
+    },
+    /// Lets the virtual machine read a file.
+    Grant {
+        /// The file.
+        file: String,
+    },
+    /// Replaces `.wslconfig`, which is both kernel and modules at once.
+    Switch {
+        /// The file with the new bytes; nothing removes `.wslconfig`.
+        to: Option<String>,
+        /// The file with the bytes before; nothing where there was no `.wslconfig`.
+        was: Option<String>,
+    },
+    /// Replaces one of our own small files.
+    Put {
+        /// The file.
+        file: String,
+        /// The file with the new bytes; nothing removes it.
+        to: Option<String>,
+        /// The file with the bytes before.
+        was: Option<String>,
+    },
+    /// Removes a folder with a kernel that nothing refers to any more. This cannot be undone.
+    Remove {
+        /// The folder.
+        folder: String,
+    },
+}
+
+/// Where the bytes of a new file come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// From here.
+    Bytes(Vec<u8>),
+    /// From another file, whose digest is known.
+    Copy {
+        /// That file.
+        from: PathBuf,
+        /// What it must be.
+        sha256: Sha256,
+    },
+}
+
+/// The contents of the files that are made, by name.
+pub type Contents = BTreeMap<String, Content>;
+
+/// Widens the rights of a file.
+pub type Granter<'a> = dyn Fn(&WindowsPath) -> Result<(), InstallError> + 'a;
+
+impl Step {
+    /// Whether this step, or one after it, changes what WSL or we ourselves go by.
+    #[must_use]
+    pub fn commits(&self) -> bool {
+        !matches!(self, Self::Make { .. } | Self::Grant { .. })
+    }
+
+    /// The step for people.
+    #[must_use]
+    pub fn describe(&self, layout: &Layout) -> String {
+        match self {
+            Self::Make { file } => format!("write {}", layout.windows(file)),
+            Self::Grant { file } => {
+                format!("let the virtual machine read {}", layout.windows(file))
+            }
+            Self::Switch { to: Some(_), .. } => format!("replace {}", layout.config_windows()),
+            Self::Switch { to: None, .. } => format!("remove {}", layout.config_windows()),
+            Self::Put {
+                file, to: Some(_), ..
+            } => format!("replace {}", layout.windows(file)),
+            Self::Put { file, to: None, .. } => format!("remove {}", layout.windows(file)),
+            Self::Remove { folder } => format!("remove {}", layout.windows(folder)),
+        }
+    }
+
+    /// The step as a line of the journal.
+    #[must_use]
+    pub fn record(&self, number: u32, mark: Mark) -> Record {
+        let (step, fields) = match self {
+            Self::Make { file } => ("make", vec![("file", Some(file))]),
+            Self::Grant { file } => ("grant", vec![("file", Some(file))]),
+            Self::Switch { to, was } => {
+                ("switch", vec![("to", to.as_ref()), ("was", was.as_ref())])
+            }
+            Self::Put { file, to, was } => (
+                "put",
+                vec![
+                    ("file", Some(file)),
+                    ("to", to.as_ref()),
+                    ("was", was.as_ref()),
+                ],
+            ),
+            Self::Remove { folder } => ("remove", vec![("file", Some(folder))]),
+        };
+        let some = |(name, value): (&str, Option<&String>)| Some((name.to_owned(), value?.clone()));
+        Record {
+            number,
+            step: step.to_owned(),
+            mark,
+            fields: fields.into_iter().filter_map(some).collect(),
+        }
+    }
+
+    /// The step that a line of the journal is about; none if the line is about the change as a whole.
+    #[must_use]
+    pub fn recorded(record: &Record) -> Option<Self> {
+        let field = |name: &str| record.field(name).map(str::to_owned);
+        Some(match record.step.as_str() {
+            "make" => Self::Make {
+                file: field("file")?,
+            },
+            "grant" => Self::Grant {
+                file: field("file")?,
+            },
+            "switch" => Self::Switch {
+                to: field("to"),
+                was: field("was"),
+            },
+            "put" => Self::Put {
+                file: field("file")?,
+                to: field("to"),
+                was: field("was"),
+            },
+            "remove" => Self::Remove {
+                folder: field("file")?,
+            },
+            _ => return None,
+        })
+    }
+
+    /// Does it for the first time.
+    pub fn perform(
+        &self,
+        layout: &Layout,
+        contents: &Contents,
+        grant: &Granter<'_>,
+    ) -> Result<(), InstallError> {
+        match self {
+            Self::Make { file } => make(layout, file, contents.get(file)),
+            Self::Grant { file } => grant(&layout.windows(file)),
+            Self::Switch { .. } | Self::Put { .. } | Self::Remove { .. } => self.finish(layout),
+        }
+    }
+
+    /// Does it again after it was cut off. Only for what [commits](Step::commits); nothing else is
+    /// left to do then.
+    pub fn finish(&self, layout: &Layout) -> Result<(), InstallError> {
+        match self {
+            Self::Make { .. } | Self::Grant { .. } => Ok(()),
+            Self::Switch { to, .. } => put(layout, &config(layout)?, to.as_deref()),
+            Self::Put { file, to, .. } => put(layout, &layout.path(file), to.as_deref()),
+            Self::Remove { folder } => Ok(files::remove_dir(&layout.path(folder))?),
+        }
+    }
+
+    /// Takes it back, whether it was done whole, half or not at all.
+    pub fn undo(&self, layout: &Layout) -> Result<(), InstallError> {
+        match self {
+            Self::Make { file } => {
+                let path = layout.path(file);
+                disk::remove(&path)?;
+                disk::remove_empty(path.parent().unwrap_or(&path));
+                Ok(())
+            }
+            Self::Grant { .. } | Self::Remove { .. } => Ok(()),
+            Self::Switch { to, was } => {
+                let path = config(layout)?;
+                disk::remove(&disk::litter(&path))?;
+                // What the user wrote since is not ours to take back.
+                match disk::bytes_if_there(&path)? == bytes(layout, to.as_deref())? {
+                    true => put(layout, &path, was.as_deref()),
+                    false => Ok(()),
+                }
+            }
+            Self::Put { file, was, .. } => {
+                let path = layout.path(file);
+                disk::remove(&disk::litter(&path))?;
+                put(layout, &path, was.as_deref())
+            }
+        }
+    }
+}
+
+/// `.wslconfig` itself: a link to it is followed, so that the link stays one.
+pub(super) fn config(layout: &Layout) -> Result<PathBuf, InstallError> {
+    let path = layout.config();
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    path.canonicalize()
+        .map_err(|source| files::FileError::new("follow", path, source).into())
+}
+
+/// The bytes in a file of ours that a change relies on.
+pub(super) fn bytes(layout: &Layout, file: Option<&str>) -> Result<Option<Vec<u8>>, InstallError> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let path = layout.path(file);
+    match disk::bytes_if_there(&path)? {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(InstallError::Gone(path)),
+    }
+}
+
+fn put(layout: &Layout, path: &Path, to: Option<&str>) -> Result<(), InstallError> {
+    let bytes = bytes(layout, to)?;
+    Ok(disk::replace(path, bytes.as_deref())?)
+}
+
+fn make(layout: &Layout, file: &str, content: Option<&Content>) -> Result<(), InstallError> {
+    let path = layout.path(file);
+    match content {
+        Some(Content::Bytes(bytes)) => Ok(disk::make(&path, bytes)?),
+        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path)? {
+            found if found == *sha256 => Ok(()),
+            found => Err(InstallError::Differs {
+                path,
+                expected: *sha256,
+                found,
+            }),
+        },
+        None => Err(InstallError::Gone(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_written_down_and_read_back() {
+        let steps = [
+            Step::Make {
+                file: "6.1-criu-0123456789/bzImage".to_owned(),
+            },
+            Step::Grant {
+                file: "a b".to_owned(),
+            },
+            Step::Switch {
+                to: Some("candidates/0001-new.wslconfig".to_owned()),
+                was: None,
+            },
+            Step::Switch {
+                to: None,
+                was: Some("backups/0001.wslconfig".to_owned()),
+            },
+            Step::Put {
+                file: "state/undo.txt".to_owned(),
+                to: None,
+                was: Some("x".to_owned()),
+            },
+            Step::Remove {
+                folder: "old".to_owned(),
+            },
+        ];
+        for step in steps {
+            assert_eq!(Step::recorded(&step.record(3, Mark::Begin)), Some(step));
+        }
+    }
+}

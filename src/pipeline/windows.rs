@@ -1,0 +1,492 @@
+//! The Windows side as the verbs see it: install, rollback, status, clean, and what every command does first.
+//!
+//! In: what the user wants and where this process runs. Out: the outcome of one verb. Must not do the work of
+//! `install`, and must not draw.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Context;
+use crate::artefact::{Build, BuildRef, Store};
+use crate::error::Error;
+use crate::exec::Cmd;
+use crate::files::{self, Lock};
+use crate::install::arrival::{self, Circumstances, Gate};
+use crate::install::check::{self, Check, Expected, Eyes};
+use crate::install::clean::{self, Cleaning};
+use crate::install::recover::{Running, recover};
+use crate::install::rollback::{self, Moment, Target};
+use crate::install::trial::standing;
+use crate::install::{self, InstallError, Layout, Plan, Site, Trial, preflight};
+use crate::process;
+use crate::smoke;
+use crate::status::{Seen, Status};
+use crate::wsl::host::{Profile, Surroundings, Windows, Wsl};
+use crate::wsl::path::WindowsPath;
+
+/// Where the Windows side is.
+#[derive(Debug, Clone, Default)]
+pub struct WindowsSide {
+    /// `--windows-home`: the profile.
+    pub home: Option<PathBuf>,
+    /// `--windows-dir`: our folder.
+    pub folder: Option<PathBuf>,
+}
+
+/// What is wanted of an installation.
+#[derive(Debug, Clone)]
+pub struct InstallOptions {
+    /// The build.
+    pub build: BuildRef,
+    /// Whether to restart WSL into it at once.
+    pub restart: bool,
+    /// The reason for doing without a boot test.
+    pub untested: Option<String>,
+    /// The distribution that the trial starts.
+    pub distro: Option<String>,
+}
+
+/// What an installation did, or would do.
+#[derive(Debug)]
+pub struct Installed {
+    /// The build's id.
+    pub build: String,
+    /// What was done, step by step.
+    pub steps: Vec<String>,
+    /// Why there was no boot test that counts.
+    pub untested: Option<String>,
+    /// Whether WSL goes down now for the trial.
+    pub restarting: bool,
+    /// The folder on the Windows side.
+    pub folder: String,
+}
+
+impl Installed {
+    fn nothing_to_do(site: &Site, build: &Build) -> Self {
+        Self {
+            build: build.id().to_string(),
+            steps: Vec::new(),
+            untested: None,
+            restarting: false,
+            folder: site.layout.folder().windows.to_string(),
+        }
+    }
+}
+
+/// What a rollback did.
+#[derive(Debug)]
+pub struct RolledBack {
+    /// What is configured now.
+    pub to: String,
+    /// Whether anything had to be done.
+    pub changed: bool,
+}
+
+/// Windows as this process finds it.
+#[derive(Debug)]
+struct Host<'a> {
+    surroundings: Surroundings,
+    windows: Option<Windows<'a>>,
+    layout: Layout,
+}
+
+impl<'a> Host<'a> {
+    /// Asks Windows where everything is.
+    fn find(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
+        let (surroundings, windows) = around(context);
+        let profile = match (&side.home, &windows) {
+            (Some(home), _) => Profile::at(&absolute(home)),
+            (None, windows) => {
+                let asked = windows.unwrap_or(Windows::new(context.runner.as_ref()));
+                Profile::find(&surroundings, &asked)
+            }
+        };
+        let profile = profile.map_err(InstallError::from)?;
+        let folder = side.folder.as_deref().map(absolute);
+        // The folder named, else the one that was used before, else the usual one.
+        let before = remembered(context)?.filter(|before| {
+            folder.is_none() && before.config().parent() == Some(&profile.home.linux)
+        });
+        let layout = match before {
+            Some(before) => before,
+            None => Layout::choose(&profile, folder.as_deref())?,
+        };
+        Ok(Self {
+            surroundings,
+            windows,
+            layout,
+        })
+    }
+
+    /// Goes by what is remembered: the way back must not depend on whether Windows answers.
+    fn known(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
+        let named = side.home.is_some() || side.folder.is_some();
+        match remembered(context)?.filter(|_| !named) {
+            Some(layout) => {
+                let (surroundings, windows) = around(context);
+                Ok(Self {
+                    surroundings,
+                    windows,
+                    layout,
+                })
+            }
+            None => Self::find(context, side),
+        }
+    }
+
+    /// `uname -r`, where it says anything about a kernel of ours.
+    fn release(&self) -> Option<String> {
+        (self.surroundings.wsl() == Wsl::Two).then(|| self.surroundings.release.clone())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: now(),
+            boot: self.surroundings.boot.clone(),
+        }
+    }
+
+    fn recover(&self, context: &Context) -> Result<(), Error> {
+        put_in_order(context, &self.layout, &self.surroundings)
+    }
+
+    fn site(&self) -> Result<Site, InstallError> {
+        Site::read(self.layout.clone())
+    }
+}
+
+fn around(context: &Context) -> (Surroundings, Option<Windows<'_>>) {
+    let surroundings = surroundings();
+    let inside = surroundings.wsl() != Wsl::No;
+    let windows = inside.then(|| Windows::new(context.runner.as_ref()));
+    (surroundings, windows)
+}
+
+/// Where the Windows side was when something was installed last.
+fn remembered(context: &Context) -> Result<Option<Layout>, Error> {
+    let text = files::read_if_there(&context.home.windows())?;
+    Ok(text.and_then(|text| Layout::remembered(&text)))
+}
+
+/// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
+/// undone, and a trial that can be judged is. Never in the way of that command.
+pub fn tidy(context: &Context) {
+    let Ok(Some(layout)) = remembered(context) else {
+        return;
+    };
+    // Whoever holds the lock has done the same.
+    let Ok(_lock) = Lock::take(&context.home.lock()) else {
+        return;
+    };
+    if let Err(error) = put_in_order(context, &layout, &surroundings()) {
+        context.reporter.warn(error.chain());
+    }
+}
+
+/// Puts in order what was cut off or decided meanwhile, and says so.
+fn put_in_order(
+    context: &Context,
+    layout: &Layout,
+    surroundings: &Surroundings,
+) -> Result<(), Error> {
+    let inside = surroundings.wsl() == Wsl::Two;
+    let running = Running {
+        release: inside.then(|| surroundings.release.clone()),
+        boot: surroundings.boot.clone(),
+        now: now(),
+        checks: &|site: &Site, trial: &Trial| {
+            let Some(generation) = site.known.get(trial.generation) else {
+                return Vec::new();
+            };
+            let expected = Expected {
+                release: generation.release.clone(),
+                modules: generation.modules.is_some(),
+                gpu: false,
+            };
+            check::failures(&check::run(&expected, &eyes(context)))
+        },
+    };
+    for sentence in recover(layout, &running)? {
+        context.reporter.warn(sentence);
+    }
+    Ok(())
+}
+
+/// Installs a build; with `restart`, `agreed` decides whether WSL may go down with all that runs in it.
+pub fn install(
+    context: &Context,
+    side: &WindowsSide,
+    options: &InstallOptions,
+    agreed: &dyn Fn(&[String]) -> Result<(), InstallError>,
+) -> Result<Installed, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let host = Host::find(context, side)?;
+    let facts = preflight::windows(host.windows.as_ref())?;
+    host.recover(context)?;
+    let build = Store::new(&context.home).find(&options.build)?;
+    context.reporter.stage("install", build.id().to_string());
+    for note in preflight::build(&build)? {
+        context.reporter.warn(note);
+    }
+    let gate = Gate::pass(build, options.untested.clone())?;
+    let site = host.site()?;
+    if !options.restart && arrival::is_in_place(&site, gate.build()) {
+        return Ok(Installed::nothing_to_do(&site, gate.build()));
+    }
+    let around = Circumstances {
+        windows: facts,
+        restart: options.restart,
+        distro: distro(&host, options)?,
+        check: check_command(context),
+        now: now(),
+        boot: host.surroundings.boot.clone(),
+    };
+    let plan = arrival::plan(&site, &gate, &around)?;
+    if options.restart {
+        agreed(&running_distros(&host)?)?;
+    }
+    files::replace(&context.home.windows(), site.layout.remember())?;
+    carry_out(&host, &site, &plan)?;
+    if options.restart {
+        start_guard(&host, &site, plan.number)?;
+    }
+    Ok(Installed {
+        build: gate.build().id().to_string(),
+        steps: plan.describe(&site.layout),
+        untested: options
+            .untested
+            .clone()
+            .filter(|_| matches!(gate, Gate::Waived { .. })),
+        restarting: options.restart,
+        folder: site.layout.folder().windows.to_string(),
+    })
+}
+
+fn distro(host: &Host<'_>, options: &InstallOptions) -> Result<String, Error> {
+    let here = host.surroundings.distro.clone();
+    let wanted = options.distro.clone().or(here);
+    Ok(match &host.windows {
+        Some(windows) => preflight::distro(windows, wanted.as_deref())?,
+        None => wanted.unwrap_or_default(),
+    })
+}
+
+/// The trial's script runs this in the distribution. A path that two shells might read otherwise is not used.
+fn check_command(context: &Context) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    match context
+        .program
+        .to_str()
+        .filter(|path| path.chars().all(plain))
+    {
+        Some(path) => {
+            let gpu = if Path::new("/dev/dxg").exists() {
+                " --gpu"
+            } else {
+                ""
+            };
+            format!("{path} trial-check{gpu}")
+        }
+        None => String::new(),
+    }
+}
+
+fn running_distros(host: &Host<'_>) -> Result<Vec<String>, InstallError> {
+    match &host.windows {
+        Some(windows) => Ok(windows.running()?),
+        None => Err(InstallError::NotAgreed(
+            "WSL can only be restarted from inside WSL".to_owned(),
+        )),
+    }
+}
+
+fn start_guard(host: &Host<'_>, site: &Site, number: u32) -> Result<(), Error> {
+    let Some(windows) = &host.windows else {
+        return Ok(());
+    };
+    let number = format!("{number:04}");
+    let folder = &site.layout.folder().linux;
+    windows
+        .start_script(folder, &[r".\trial.cmd", &number])
+        .map_err(InstallError::from)?;
+    Ok(())
+}
+
+/// Goes back. To stock it goes whatever is damaged.
+pub fn rollback(
+    context: &Context,
+    side: &WindowsSide,
+    target: &Target,
+) -> Result<RolledBack, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let host = Host::known(context, side)?;
+    let site = host.recover(context).and_then(|()| Ok(host.site()?));
+    let (plan, site) = match site {
+        Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
+        Err(error) if *target == Target::Stock => {
+            context.reporter.warn(error.chain());
+            let site = Site::read_anyhow(host.layout.clone())?;
+            let plan = rollback::plan_anyhow(&site)?;
+            rollback::set_aside(&site)?;
+            (Some(plan), site)
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(plan) = &plan {
+        carry_out(&host, &site, plan)?;
+    }
+    let to = match &plan {
+        Some(plan) => plan.about.clone(),
+        None => site.known.name(site.actual()),
+    };
+    Ok(RolledBack {
+        to,
+        changed: plan.is_some(),
+    })
+}
+
+/// What is installed, configured and running.
+pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
+    let host = Host::known(context, side)?;
+    let there = host.layout.folder().linux.exists();
+    // Whoever holds the lock does the same; to look, nobody has to wait.
+    let lock = there.then(|| Lock::take(&context.home.lock()).ok());
+    if let Some(_lock) = lock.flatten() {
+        host.recover(context)?;
+    }
+    let site = host.site()?;
+    let release = host.release();
+    let standing = match (&site.known.trial, &release) {
+        (Some(trial), Some(release)) => Some(standing(
+            &site,
+            trial,
+            release,
+            &host.surroundings.boot,
+            now(),
+        )?),
+        (Some(_), None) => Some(install::trial::Standing::Waiting),
+        (None, _) => None,
+    };
+    let seen = Seen {
+        running: release,
+        wsl: wsl_version(&host),
+        standing,
+    };
+    Ok(Status::new(&site, &seen))
+}
+
+/// Only a comparison depends on it: a Windows that does not answer is no reason to show nothing.
+fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
+    host.windows.as_ref()?.version().ok().flatten()
+}
+
+/// Removes kernels that nothing needs any more.
+pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let host = Host::known(context, side)?;
+    host.recover(context)?;
+    let site = host.site()?;
+    let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
+    if let Some(plan) = &cleaning.plan {
+        carry_out(&host, &site, plan)?;
+    }
+    Ok(cleaning)
+}
+
+fn carry_out(host: &Host<'_>, site: &Site, plan: &Plan) -> Result<(), Error> {
+    let grant = |file: &WindowsPath| match &host.windows {
+        Some(windows) => windows.let_read(file).map_err(|error| {
+            let version = windows.version().ok().flatten();
+            version.map_or(InstallError::from(error), InstallError::HiddenDisk)
+        }),
+        None => Ok(()),
+    };
+    install::carry_out(plan, &site.layout, &grant)?;
+    Ok(())
+}
+
+/// Checks the running system for the script that tries a kernel.
+pub fn trial_check(context: &Context, gpu: bool) -> Result<Vec<Check>, Error> {
+    let surroundings = surroundings();
+    let modules = Path::new("/lib/modules").join(&surroundings.release);
+    let expected = Expected {
+        release: surroundings.release,
+        modules: modules.exists(),
+        gpu,
+    };
+    let mut checks = check::run(&expected, &eyes(context));
+    checks.extend(memory_scenario(context));
+    match check::failures(&checks) {
+        failed if failed.is_empty() => Ok(checks),
+        failed => Err(InstallError::Checks(failed).into()),
+    }
+}
+
+/// One real process dumped and restored, where CRIU is there and may.
+fn memory_scenario(context: &Context) -> Option<Check> {
+    let criu = Cmd::new("criu").arg("--version");
+    context
+        .runner
+        .run(&criu)
+        .ok()
+        .filter(|_| process::user().0 == 0)?;
+    let work = context.home.cache().join("trial");
+    let mut options = smoke::SuiteOptions::new(&context.program, work);
+    options.only = vec!["memory".to_owned()];
+    options.cycles = 1;
+    let report = smoke::run(&options, context.runner.as_ref(), &mut |_| {});
+    let (status, summary) = match report.verdict() {
+        smoke::Verdict::Works => (
+            check::Status::Ok,
+            "a process was dumped and restored".to_owned(),
+        ),
+        smoke::Verdict::NotTestable => (
+            check::Status::Unknown,
+            "CRIU cannot be tried here".to_owned(),
+        ),
+        smoke::Verdict::Fails | smoke::Verdict::Refused => {
+            let reasons: Vec<String> = report
+                .scenarios
+                .into_iter()
+                .filter_map(|s| s.reason)
+                .collect();
+            (check::Status::Fail, format!("CRIU: {}", reasons.join("; ")))
+        }
+    };
+    Some(Check {
+        id: "criu",
+        status,
+        summary,
+    })
+}
+
+fn eyes(context: &Context) -> Eyes<'_> {
+    Eyes {
+        root: check::real_root(),
+        release: process::kernel_release(),
+        root_user: process::user().0 == 0,
+        runner: context.runner.as_ref(),
+    }
+}
+
+fn surroundings() -> Surroundings {
+    let text = |name: &str| process::env_var(name)?.into_string().ok();
+    let boot = files::read_if_there(Path::new("/proc/sys/kernel/random/boot_id"));
+    Surroundings {
+        release: process::kernel_release(),
+        distro: text("WSL_DISTRO_NAME"),
+        boot: boot.ok().flatten().unwrap_or_default().trim().to_owned(),
+    }
+}
+
+fn absolute(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}

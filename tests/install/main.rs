@@ -1,0 +1,10 @@
+//! Installation, trial and rollback as users meet them: the real program, a folder that plays the Windows
+//! side, and scripts that play Windows' programs.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bench;
+mod kills;
+mod refusals;
+mod requirements;
+mod story;
+mod trials;
