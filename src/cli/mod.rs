@@ -59,7 +59,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
         global: cli.global,
         output,
     };
-    if !cli.verb.sees_windows() {
+    if !cli.verb.sees_windows() && !session.global.dry_run {
         pipeline::windows::tidy(&session.context);
     }
     match cli.verb {

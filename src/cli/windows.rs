@@ -15,12 +15,19 @@ use crate::pipeline::windows::{self, InstallOptions, WindowsSide};
 use crate::process;
 
 impl WindowsArgs {
-    fn side(self) -> WindowsSide {
+    fn side(self, session: &Session<'_>) -> WindowsSide {
         WindowsSide {
             home: self.windows_home,
             folder: self.windows_dir,
+            only_look: session.global.dry_run,
         }
     }
+}
+
+/// The steps of a dry run.
+fn would_do(steps: &[String]) -> String {
+    let steps: String = steps.iter().map(|step| format!("would {step}\n")).collect();
+    steps + "nothing was done: --dry-run\n"
 }
 
 pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Error> {
@@ -32,6 +39,11 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
         restarting: bool,
         steps: Vec<String>,
     }
+    #[derive(Serialize)]
+    struct Planned<'a> {
+        steps: &'a [String],
+        wslconfig: Option<String>,
+    }
     let options = InstallOptions {
         build: args.build,
         restart: args.restart,
@@ -39,7 +51,18 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
         distro: args.distro,
     };
     let agreed = |running: &[String]| agree(session, running);
-    let done = windows::install(&session.context, &args.windows.side(), &options, &agreed)?;
+    let side = args.windows.side(session);
+    let done = windows::install(&session.context, &side, &options, &agreed)?;
+    if side.only_look {
+        let lint = windows::lint(&session.context, &side)?;
+        let text = lint.clone().unwrap_or_default() + &would_do(&done.steps);
+        let answer = Planned {
+            steps: &done.steps,
+            wslconfig: lint,
+        };
+        session.output.answer("dry-run", &answer, &text);
+        return Ok(());
+    }
     let mut text = match done.steps.is_empty() {
         true => format!(
             "nothing to do: {} is configured and passed its trial\n",
@@ -102,14 +125,16 @@ pub(super) fn rollback(session: &Session<'_>, args: RollbackArgs) -> Result<(), 
     struct Answer {
         configured: String,
         changed: bool,
+        steps: Vec<String>,
     }
     let target = match args.target.as_str() {
         "stock" => Target::Stock,
         "previous" => Target::Previous,
         build => Target::Build(build.to_owned()),
     };
-    let done = windows::rollback(&session.context, &args.windows.side(), &target)?;
+    let done = windows::rollback(&session.context, &args.windows.side(session), &target)?;
     let text = match done.changed {
+        _ if session.global.dry_run => would_do(&done.steps),
         true => format!(
             "{} is configured\nnext: wsl --shutdown, in Windows; then start WSL\n",
             done.to
@@ -119,13 +144,14 @@ pub(super) fn rollback(session: &Session<'_>, args: RollbackArgs) -> Result<(), 
     let answer = Answer {
         configured: done.to,
         changed: done.changed,
+        steps: done.steps,
     };
     session.output.answer("rollback", &answer, &text);
     Ok(())
 }
 
 pub(super) fn status(session: &Session<'_>, args: StatusArgs) -> Result<(), Error> {
-    let status = windows::status(&session.context, &args.windows.side())?;
+    let status = windows::status(&session.context, &args.windows.side(session))?;
     session.output.answer("status", &status, &status.text());
     Ok(())
 }
@@ -141,10 +167,15 @@ pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error>
         build: String,
         reason: &'static str,
     }
-    let done = windows::clean(&session.context, &args.windows.side(), &args.builds)?;
+    let done = windows::clean(&session.context, &args.windows.side(session), &args.builds)?;
+    let word = if session.global.dry_run {
+        "would remove"
+    } else {
+        "removed"
+    };
     let mut rows: Vec<Vec<String>> = Vec::new();
     for build in &done.removed {
-        rows.push(vec!["removed".to_owned(), build.clone()]);
+        rows.push(vec![word.to_owned(), build.clone()]);
     }
     for kept in &done.kept {
         let reason = kept.reason.to_owned();

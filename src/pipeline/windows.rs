@@ -23,14 +23,25 @@ use crate::smoke;
 use crate::status::{Seen, Status};
 use crate::wsl::host::{Profile, Surroundings, Windows, Wsl};
 use crate::wsl::path::WindowsPath;
+use crate::wsl::wslconfig::{Facts, KERNEL, KERNEL_MODULES, Key, Report};
 
-/// Where the Windows side is.
+/// Where the Windows side is, and whether anything may be changed there.
 #[derive(Debug, Clone, Default)]
 pub struct WindowsSide {
     /// `--windows-home`: the profile.
     pub home: Option<PathBuf>,
     /// `--windows-dir`: our folder.
     pub folder: Option<PathBuf>,
+    /// `--dry-run`: only look.
+    pub only_look: bool,
+}
+
+impl WindowsSide {
+    /// The lock, for who changes something.
+    fn lock(&self, context: &Context) -> Result<Option<Lock>, Error> {
+        let wanted = (!self.only_look).then(|| Lock::take(&context.home.lock()));
+        Ok(wanted.transpose()?)
+    }
 }
 
 /// What is wanted of an installation.
@@ -62,6 +73,13 @@ pub struct Installed {
 }
 
 impl Installed {
+    fn planned(site: &Site, gate: &Gate, plan: &Plan) -> Self {
+        Self {
+            steps: plan.describe(&site.layout),
+            ..Self::nothing_to_do(site, gate.build())
+        }
+    }
+
     fn nothing_to_do(site: &Site, build: &Build) -> Self {
         Self {
             build: build.id().to_string(),
@@ -73,13 +91,15 @@ impl Installed {
     }
 }
 
-/// What a rollback did.
+/// What a rollback did, or would do.
 #[derive(Debug)]
 pub struct RolledBack {
     /// What is configured now.
     pub to: String,
     /// Whether anything had to be done.
     pub changed: bool,
+    /// What was done, step by step.
+    pub steps: Vec<String>,
 }
 
 /// Windows as this process finds it.
@@ -148,6 +168,19 @@ impl<'a> Host<'a> {
 
     fn recover(&self, context: &Context) -> Result<(), Error> {
         put_in_order(context, &self.layout, &self.surroundings)
+    }
+
+    /// Who only looks says what is not in order, and leaves it.
+    fn recover_for(&self, side: &WindowsSide, context: &Context) -> Result<(), Error> {
+        if !side.only_look {
+            return self.recover(context);
+        }
+        let journal = install::journal::Journal::new(self.layout.journal());
+        if journal.read()?.unfinished().is_some() {
+            let note = "an earlier change was cut off; it would be finished or undone first";
+            context.reporter.warn(note);
+        }
+        Ok(())
     }
 
     fn site(&self) -> Result<Site, InstallError> {
@@ -219,10 +252,10 @@ pub fn install(
     options: &InstallOptions,
     agreed: &dyn Fn(&[String]) -> Result<(), InstallError>,
 ) -> Result<Installed, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = side.lock(context)?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    host.recover(context)?;
+    host.recover_for(side, context)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
     for note in preflight::build(&build)? {
@@ -242,6 +275,9 @@ pub fn install(
         boot: host.surroundings.boot.clone(),
     };
     let plan = arrival::plan(&site, &gate, &around)?;
+    if side.only_look {
+        return Ok(Installed::planned(&site, &gate, &plan));
+    }
     if options.restart {
         agreed(&running_distros(&host)?)?;
     }
@@ -318,21 +354,25 @@ pub fn rollback(
     side: &WindowsSide,
     target: &Target,
 ) -> Result<RolledBack, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    let site = host.recover(context).and_then(|()| Ok(host.site()?));
+    let site = host
+        .recover_for(side, context)
+        .and_then(|()| Ok(host.site()?));
     let (plan, site) = match site {
         Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
         Err(error) if *target == Target::Stock => {
             context.reporter.warn(error.chain());
             let site = Site::read_anyhow(host.layout.clone())?;
             let plan = rollback::plan_anyhow(&site)?;
-            rollback::set_aside(&site)?;
+            if !side.only_look {
+                rollback::set_aside(&site)?;
+            }
             (Some(plan), site)
         }
         Err(error) => return Err(error),
     };
-    if let Some(plan) = &plan {
+    if let Some(plan) = plan.as_ref().filter(|_| !side.only_look) {
         carry_out(&host, &site, plan)?;
     }
     let to = match &plan {
@@ -342,6 +382,7 @@ pub fn rollback(
     Ok(RolledBack {
         to,
         changed: plan.is_some(),
+        steps: plan.map_or_else(Vec::new, |plan| plan.describe(&site.layout)),
     })
 }
 
@@ -375,6 +416,28 @@ pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     Ok(Status::new(&site, &seen))
 }
 
+/// What WSL really does with `.wslconfig` as it is, drawn line by line; nothing where it is in order.
+pub fn lint(context: &Context, side: &WindowsSide) -> Result<Option<String>, Error> {
+    let host = Host::known(context, side)?;
+    let site = host.site()?;
+    let config = site.config()?;
+    let policy = host
+        .windows
+        .as_ref()
+        .and_then(|windows| windows.policy().ok());
+    let forbidden: &[Key] = match policy {
+        Some(policy) if !policy.kernel => &[KERNEL, KERNEL_MODULES],
+        _ => &[],
+    };
+    let exists = |path: &WindowsPath| Some(host.layout.linux(path)?.exists());
+    let findings = config.findings(&Facts {
+        exists: &exists,
+        forbidden,
+    });
+    let name = host.layout.config_windows().to_string();
+    Ok(Report::new(&name, config.text(), &findings).map(|report| report.drawn()))
+}
+
 /// Only a comparison depends on it: a Windows that does not answer is no reason to show nothing.
 fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
     host.windows.as_ref()?.version().ok().flatten()
@@ -382,12 +445,12 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 
 /// Removes kernels that nothing needs any more.
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    host.recover(context)?;
+    host.recover_for(side, context)?;
     let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
-    if let Some(plan) = &cleaning.plan {
+    if let Some(plan) = cleaning.plan.as_ref().filter(|_| !side.only_look) {
         carry_out(&host, &site, plan)?;
     }
     Ok(cleaning)
