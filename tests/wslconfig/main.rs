@@ -5,6 +5,7 @@
 
 mod generate;
 mod oracle;
+mod requirements;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

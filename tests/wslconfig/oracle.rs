@@ -284,7 +284,9 @@ impl Machine {
     }
 
     fn set(&self) -> Meaning {
-        let value = String::from_utf8_lossy(&self.value[..self.solid]).into_owned();
+        // A C string: a character whose byte is zero ends it.
+        let value = self.value[..self.solid].split(|byte| *byte == 0).next();
+        let value = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
         let key = match &self.section {
             Some(section) => format!("{section}.{}", self.name),
             None => self.name.clone(),

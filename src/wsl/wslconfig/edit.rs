@@ -47,9 +47,9 @@ impl EditError {
             Self::NotAscii { .. } => Some(
                 "choose a folder whose path has only plain letters, like C:\\wslk, with --windows-dir",
             ),
-            Self::Unsafe(_) => {
-                Some("tidy .wslconfig up by hand first: `wslk doctor` shows its bad lines")
-            }
+            Self::Unsafe(_) => Some(
+                "tidy .wslconfig up by hand first: `wslk install --dry-run` shows its bad lines",
+            ),
             Self::Empty(_) | Self::HalfAUnit | Self::ModulesWithoutKernel => None,
         }
     }

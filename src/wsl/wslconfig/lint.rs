@@ -9,7 +9,9 @@ use std::ops::Range;
 use super::super::path::WindowsPath;
 use super::encoding::Encoding;
 use super::finding::{Finding, Problem};
-use super::grammar::{Bad, END_OF_TEXT, Fault, Kind, Section, Setting, Statement, readable};
+use super::grammar::{
+    Bad, END_OF_TEXT, Fault, Kind, Section, Setting, Statement, readable, statements,
+};
 use super::keys::{self, Known, Type};
 use super::{KERNEL, KERNEL_MODULES, Key, WslConfig};
 
@@ -96,6 +98,12 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn add(&mut self, line: usize, at: Range<usize>, problem: Problem, corrected: Option<String>) {
+        // A line that WSL would drop is no correction.
+        let is_read = |line: &String| {
+            let read = statements(line);
+            !read.iter().any(|part| matches!(part.kind, Kind::Bad(_)))
+        };
+        let corrected = corrected.filter(is_read);
         self.found.push(Finding {
             problem,
             line,
@@ -401,6 +409,10 @@ mod tests {
     #[test]
     fn each_kind_of_line_is_found_and_put_right() {
         let dropped = |fault| Problem::Dropped(fault);
+        let nearly = |name: &str, nearest: &str| Problem::UnknownKey {
+            key: format!("wsl2.{name}"),
+            nearest: Some(nearest.to_owned()),
+        };
         let some = |text: &str| Some(text.to_owned());
         let cases = [
             ("; memory=8GB", Problem::Semicolon, some("# memory=8GB")),
@@ -449,6 +461,7 @@ mod tests {
             ),
             ("safeMode=true", Problem::SafeMode, None),
             ("memory=", Problem::Empty("wsl2.memory".to_owned()), None),
+            ("swapfil=\\", nearly("swapfil", "swapFile"), None),
         ];
         for (line, problem, corrected) in cases {
             let found = findings(&format!("[wsl2]\n{line}\n"), &[]);
