@@ -50,6 +50,13 @@ impl<'w> Story<'w> {
         bench.ends(&["install", "--restart", "--yes"], 0);
         let trial = bench.w("state/trial.txt");
         let text = fs::read_to_string(&trial).unwrap();
+        // The IF of wine takes "/i" anywhere in its line for an option, so also in a path like /x/install/wslk.
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("check="))
+            .unwrap();
+        assert!(line.ends_with("wslk trial-check"), "{line}");
+        let text = text.replace(line, "check=/usr/bin/wslk trial-check");
         fs::write(&trial, text.replace("deadline=120", "deadline=6")).unwrap();
         let blessed = fs::read(bench.w("candidates/0001-blessed.wslconfig")).unwrap();
         let kernels = vec![(bench.config(), kernel), (Some(blessed), kernel)];
