@@ -211,8 +211,10 @@ fn ways_from_here(site: &Site, draft: &mut Draft<'_>) -> Result<Option<Ways>, In
     Ok(draft.ways(new, old.new, stock))
 }
 
-/// What `rollback.cmd` writes above a file that it may not edit, since the first value wins.
-const HEAD: (&str, usize) = ("rollback.cmd of wslk", 5);
+/// What `rollback.cmd` writes above a file that it may not edit, since the first value wins: a comment with this
+/// in it, and these lines.
+const MARK: &str = "rollback.cmd of wslk";
+const OFF: [&str; 3] = ["[wsl2]", "kernel=", "kernelModules="];
 
 /// Where `rollback.cmd` could only switch our kernel off above the user's text: takes those lines away again,
 /// and our own values with them.
@@ -236,16 +238,17 @@ pub fn mend(site: &Site) -> Result<Option<Plan>, InstallError> {
     Ok(Some(draft.plan("mend", "stock".to_owned())))
 }
 
-/// The bytes below those lines, if they are there.
+/// The bytes below those lines, if every one of them is there as it was written.
 fn below_head(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (mark, lines) = HEAD;
     let text = std::str::from_utf8(bytes).ok()?;
-    let first = text.lines().next()?;
-    if !(first.starts_with('#') && first.contains(mark)) {
-        return None;
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next()?;
+    let mut head = first.len();
+    for expected in OFF {
+        let line = lines.next().filter(|line| line.trim_end() == expected)?;
+        head += line.len();
     }
-    let head: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
-    Some(bytes[head..].to_vec())
+    (first.starts_with('#') && first.contains(MARK)).then(|| bytes[head..].to_vec())
 }
 
 /// The kernel did not pass: what worked before is put back, and the reason is kept with the generation.
@@ -294,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_lines_of_the_script_are_found() {
-        let head = "# Kernel switched off by rollback.cmd of wslk.\r\n[wsl2]\r\nkernel=\r\nkernelModules=\r\n\r\n";
+        let head = "# Kernel switched off by rollback.cmd of wslk.\r\n[wsl2]\r\nkernel=\r\nkernelModules=\r\n";
         let text = format!("{head}[wsl2]\r\nmemory=1GB\r\n");
         assert_eq!(
             below_head(text.as_bytes()),

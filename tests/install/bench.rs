@@ -233,7 +233,7 @@ impl Bench {
     pub fn wslk(&self, args: &[&str]) -> Command {
         let mut command = Command::cargo_bin("wslk").unwrap();
         command.args(args);
-        if !self.wsl
+        if (!self.wsl || self.elsewhere.is_some())
             && matches!(
                 args.first(),
                 Some(&("install" | "rollback" | "status" | "clean"))

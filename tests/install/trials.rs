@@ -145,7 +145,7 @@ fn what_the_script_wrote_above_an_edited_file_is_taken_away_again() {
     let (bench, _) = on_trial();
     let edited = bench.config_text() + "[experimental]\nsparseVhd=true\n";
     let head = "# Kernel switched off by rollback.cmd of wslk. \"wslk status\" tells more.\r\n[wsl2]\r\n\
-                kernel=\r\nkernelModules=\r\n\r\n";
+                kernel=\r\nkernelModules=\r\n";
     bench.write_config(format!("{head}{edited}"));
     verdict(
         &bench,

@@ -246,14 +246,15 @@ fn trial_killed_anywhere() {
     let boots = Kernel::Boots(RELEASE);
     let stories = [
         (boots, boots),
-        (Kernel::Dies(TIMEOUT), Kernel::Boots("6.6.36.3-wslk")),
         (Kernel::Dies(TIMEOUT), Kernel::Dies(TIMEOUT)),
+        (Kernel::Dies(TIMEOUT), Kernel::Boots("6.6.36.3-wslk")),
     ];
     let mut killed = 0;
     for (new, good) in stories {
         let windows = waiting(&wine, "me", new, good, Check::Ends(0, ""));
         for place in sample(places(&windows, &["trial.cmd", NUMBER]), 16) {
             killed += 1;
+            eprintln!("{killed}: trial killed at {place:?}");
             trial_killed(&wine, place, new, good);
         }
     }

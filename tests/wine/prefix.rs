@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub struct Wine {
     prefix: &'static Path,
     _turn: MutexGuard<'static, ()>,
+    // For other runs of these tests.
+    _lock: File,
 }
 
 /// What a command of Windows did.
@@ -38,9 +40,12 @@ pub fn wine(test: &str) -> Option<Wine> {
         eprintln!("SKIPPED: {test}: wine is not installed, or could not make its folder");
         return None;
     };
+    let lock = File::create(prefix.join("turn")).expect("a lock's file");
+    lock.lock().expect("our turn comes");
     Some(Wine {
         prefix,
         _turn: turn,
+        _lock: lock,
     })
 }
 
