@@ -1,6 +1,9 @@
 //! The main stories, from an untouched profile to a kernel and back.
+#![expect(clippy::print_stderr, reason = "figures and skips must be seen")]
 
 use std::fs;
+use std::process::Command;
+use std::time::Instant;
 
 use crate::bench::{Bench, Kernel};
 
@@ -230,4 +233,61 @@ fn looking_does_not_wait_for_the_lock() {
     lock.lock().unwrap();
     assert_eq!(bench.status()["generations"].as_array().unwrap().len(), 1);
     bench.ends(&["rollback"], 10);
+}
+
+#[test]
+fn a_profile_that_is_named_wins_over_the_one_that_windows_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("Users/other");
+    fs::create_dir_all(&profile).unwrap();
+    let bench = Bench::at(&profile);
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    assert!(bench.config_text().contains("C:\\\\Users\\\\other"));
+}
+
+/// At most 1.3 times as long as copying and flushing the same files; slow, so only with WSLK_SLOW_TESTS.
+#[test]
+fn installing_takes_little_more_than_copying() {
+    if std::env::var_os("WSLK_SLOW_TESTS").is_none() {
+        eprintln!("SKIPPED: WSLK_SLOW_TESTS is not set");
+        return;
+    }
+    let bench = Bench::new();
+    let mut kernel = Kernel::new("a");
+    kernel.padding = 256 << 20;
+    let id = bench.publish(&kernel);
+    let mut best = (f64::MAX, f64::MAX);
+    for round in 0..3 {
+        let (from, to) = (
+            bench.path("home/builds").join(&id),
+            bench.path(&format!("copy{round}")),
+        );
+        let began = Instant::now();
+        let script = format!(
+            "cp -r '{0}' '{1}' && sync '{1}'/*",
+            from.display(),
+            to.display()
+        );
+        assert!(
+            Command::new("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
+        best.0 = best.0.min(began.elapsed().as_secs_f64());
+        let side = bench.drive().join(format!("w{round}"));
+        let began = Instant::now();
+        bench.ends(
+            &["install", "--windows-dir", &side.display().to_string()],
+            0,
+        );
+        best.1 = best.1.min(began.elapsed().as_secs_f64());
+    }
+    let ratio = best.1 / best.0;
+    eprintln!(
+        "cp and sync {:.2} s, install {:.2} s: {ratio:.2} times",
+        best.0, best.1
+    );
 }
