@@ -123,6 +123,8 @@ fn previous_returns_but_not_to_what_failed() {
     expect(&windows, &["previous"], Some(GOOD), Some("previous"));
     expect(&windows, &["previous"], Some(NEW), Some("current"));
     expect(&windows, &["previous"], Some(GOOD), Some("previous"));
+    expect(&windows, &["stock"], Some(STOCK), Some("stock"));
+    expect(&windows, &["previous"], Some(GOOD), Some("previous"));
     fs::write(
         windows.path("state/verdict.txt"),
         "number=0007\r\nverdict=reverted\r\n",

@@ -135,7 +135,10 @@ if exist state\verdict.txt for /f "usebackq tokens=1,* delims==" %%a in ("state\
 if defined ended goto interrupted_after
 if not "%phase%"=="running" goto interrupted_over
 echo Windows stopped during the trial of a kernel: back to what worked.
-call :restore_good
+rem At stock already: then the good one has failed in this trial too.
+set "to=stock"
+set "result=0"
+if not defined at_stock call :restore_good
 if not "%result%"=="0" goto failed
 set "reason=Windows stopped during the trial"
 call :end_trial reverted
@@ -172,7 +175,7 @@ rem ---- restoring: sets result (0: done), to, saved, method
 set "to=previous"
 set "method=none"
 set "result=0"
-if defined at_stock set "to=stock"
+if defined at_good if defined at_stock set "to=stock"
 if defined at_good exit /b 0
 if not defined good goto restore_stock
 if "%good%"=="%stock%" goto restore_stock
