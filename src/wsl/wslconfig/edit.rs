@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::grammar::{Setting, Standing};
-use super::place::{line_of, place};
+use super::place::{place, removal};
 use super::undo::Edited;
 use super::{KERNEL, KERNEL_MODULES, Key, WslConfig};
 
@@ -119,7 +119,8 @@ impl WslConfig {
                 .standing(self.text(), key.section, key.name)
                 .is_some()
             {
-                config = config.splice(line_of(statement, setting), "");
+                let (place, rest) = removal(config.text(), statement, setting);
+                config = config.splice(place, rest);
             }
         }
         config
@@ -305,6 +306,7 @@ pub(super) mod tests {
                 "[wsl2]\n[wsl x]\n[user]\nkernel=b\n",
             ),
             ("[wsl2]\nkernel=\n", "[wsl2]\n"),
+            ("[wsl2]\rkernel=a\n\n", "[wsl2]\r \n\n"),
         ];
         for (before, expected) in cases {
             let config = read(before);

@@ -128,12 +128,23 @@ fn at_end(config: &WslConfig, block: &str) -> (Range<usize>, String) {
     (at..at, format!("{end}{block}"))
 }
 
-/// What a setting's line takes with it when it goes: all but a trailing comment and what is before it.
-pub(super) fn line_of(statement: &Statement, setting: &Setting) -> Range<usize> {
-    match setting.comment {
-        Some(comment) => setting.name.start..comment,
-        None => statement.span.clone(),
+/// How a setting's line goes: the part of the text to take away, and what stays in its place. A trailing
+/// comment stays, and what is before it.
+pub(super) fn removal(
+    text: &str,
+    statement: &Statement,
+    setting: &Setting,
+) -> (Range<usize>, &'static str) {
+    let Range { start, end } = statement.span;
+    if let Some(comment) = setting.comment {
+        return (setting.name.start..comment, "");
     }
+    if text[..start].ends_with('\r') && text[end..].starts_with('\n') {
+        // Without a line between them the two would become one line end.
+        let line = text[start..end].trim_end_matches(['\r', '\n']);
+        return (start..start + line.len(), " ");
+    }
+    (start..end, "")
 }
 
 /// The line end in use around a place; CR LF where there is none.
