@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::bench::{Bench, Kernel};
+use crate::bench::{Bench, Kernel, snapshot};
 
 const USERS: &str = "# mine\r\n[wsl2]\r\nmemory=8GB  \r\n; odd\r\n";
 
@@ -43,6 +43,26 @@ fn a_kernel_goes_in_and_out_again() {
     assert_eq!(done["configured"], "stock");
     assert_eq!(bench.config_text(), USERS, "byte for byte");
     assert_eq!(bench.status()["configured"], "stock");
+}
+
+#[test]
+fn a_dry_run_says_every_step_and_does_none() {
+    let bench = Bench::new();
+    bench.write_config(USERS);
+    bench.publish(&Kernel::new("a"));
+    let before = snapshot(&bench.profile());
+    let (plan, _) = bench.ends(&["install", "--dry-run"], 0);
+    assert_eq!(plan["schema"], "wslk/dry-run/1");
+    let drawn = plan["wslconfig"].as_str().unwrap_or_default();
+    assert!(drawn.contains("line 4"), "the odd line: {drawn}");
+    assert_eq!(snapshot(&bench.profile()), before);
+
+    let (done, _) = bench.ends(&["install"], 0);
+    assert_eq!(plan["steps"], done["steps"], "what was said is what is done");
+    let before = snapshot(&bench.profile());
+    bench.ends(&["rollback", "--dry-run"], 0);
+    bench.ends(&["clean", "--dry-run"], 0);
+    assert_eq!(snapshot(&bench.profile()), before);
 }
 
 #[test]
