@@ -179,6 +179,7 @@ fn install(error: &InstallError) -> Exit {
         | InstallError::Generations { .. }
         | InstallError::NoSuchGeneration(_)
         | InstallError::NoPrevious
-        | InstallError::NotAgreed(_) => Exit::Refused,
+        | InstallError::NotAgreed(_)
+        | InstallError::NothingToRestart => Exit::Refused,
     }
 }

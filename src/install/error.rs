@@ -136,6 +136,9 @@ pub enum InstallError {
     /// The answer to a question was not yes, or nobody could be asked.
     #[error("{0}")]
     NotAgreed(String),
+    /// `--restart` where there is no WSL to restart.
+    #[error("WSL can only be restarted from inside WSL")]
+    NothingToRestart,
     /// The running system is not what the trial asked for.
     #[error("{}", .0.join("; "))]
     Checks(Vec<String>),
@@ -215,6 +218,9 @@ impl InstallError {
             }
             Self::NoPrevious => "`wslk status` lists what is installed",
             Self::NotAgreed(_) => "--yes agrees in advance",
+            Self::NothingToRestart => {
+                "without --restart it is installed, and tried at the next start of WSL"
+            }
             Self::Checks(_) => "`wslk rollback` goes back to what worked",
         };
         Some(text.to_owned())

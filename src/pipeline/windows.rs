@@ -330,9 +330,7 @@ fn check_command(context: &Context) -> String {
 fn running_distros(host: &Host<'_>) -> Result<Vec<String>, InstallError> {
     match &host.windows {
         Some(windows) => Ok(windows.running()?),
-        None => Err(InstallError::NotAgreed(
-            "WSL can only be restarted from inside WSL".to_owned(),
-        )),
+        None => Err(InstallError::NothingToRestart),
     }
 }
 

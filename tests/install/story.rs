@@ -58,7 +58,10 @@ fn a_dry_run_says_every_step_and_does_none() {
     assert_eq!(snapshot(&bench.profile()), before);
 
     let (done, _) = bench.ends(&["install"], 0);
-    assert_eq!(plan["steps"], done["steps"], "what was said is what is done");
+    assert_eq!(
+        plan["steps"], done["steps"],
+        "what was said is what is done"
+    );
     let before = snapshot(&bench.profile());
     bench.ends(&["rollback", "--dry-run"], 0);
     bench.ends(&["clean", "--dry-run"], 0);
