@@ -113,7 +113,7 @@ if "%code%"=="0" exit /b 0
 set "failed=1"
 if not defined first exit /b 0
 rem The last line of what WSL says names the error, in every language.
->state\reason.txt echo wsl ended with %code%
+>state\reason.txt echo wsl ended with %code%, all its words are in console\%number%.wsl.txt
 for /f "usebackq delims=" %%l in ("state\boot-%~1.out") do >state\reason.txt echo wsl ended with %code%, all its words are in console\%number%.wsl.txt: %%l
 exit /b 0
 
