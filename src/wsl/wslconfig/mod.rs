@@ -6,7 +6,7 @@
 //! drops a bad line with a warning that nobody sees and boots the stock kernel, so that must be known.
 //!
 //! Every byte outside the edited value stays: comments, blanks, mixed line ends, the encoding. The
-//! grammar is in [`grammar`], bytes and text in [`encoding`], edits in [`edit`] and [`place`].
+//! grammar is in `grammar`, bytes and text in `encoding`, edits in `edit` and `place`.
 
 mod account;
 mod edit;
