@@ -266,7 +266,7 @@ fn trial_killed_anywhere() {
 #[test]
 fn the_power_goes_at_odd_times() {
     let Some(wine) = wine("power") else { return };
-    let (count, step) = if slow() { (60, 97) } else { (4, 900) };
+    let (count, step) = if slow() { (20, 291) } else { (4, 900) };
     let mut cut = 0;
     for turn in 0..count {
         let after = Duration::from_millis(400 + turn * step);
