@@ -97,9 +97,15 @@ fn places(windows: &Windows, words: &[&str]) -> Vec<(&'static str, usize)> {
 /// A use of `rollback.cmd`: what it is told, what is configured, the ways, what should be configured then.
 struct Use<'u>(&'u [&'u str], &'u [u8], &'u Ways, Option<&'u [u8]>);
 
-/// All of them, or every so many.
+/// All of them with `WSLK_SLOW_TESTS=all`, which takes half an hour; every third with any other value;
+/// else every so many.
 fn sample<T>(places: Vec<T>, every: usize) -> impl Iterator<Item = T> {
-    places.into_iter().step_by(if slow() { 1 } else { every })
+    let all = std::env::var("WSLK_SLOW_TESTS").is_ok_and(|value| value == "all");
+    places.into_iter().step_by(match (all, slow()) {
+        (true, _) => 1,
+        (false, true) => 3,
+        (false, false) => every,
+    })
 }
 
 fn whole(windows: &Windows, meant: &[&[u8]], none_too: bool, when: &str) {
