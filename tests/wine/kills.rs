@@ -1,7 +1,7 @@
 //! The scripts are killed between any two of their file operations, and at odd times.
 //!
 //! `.wslconfig` must then be one of the files that were meant, whole, and what comes after (the next logon, or
-//! a second double-click) must end well. Without `WSLK_SLOW_TESTS=1` only some points are tried.
+//! a second double-click) must end well. Without `WSLK_SLOW_TESTS=all` only some points are tried.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
