@@ -54,11 +54,10 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
     let side = args.windows.side(session);
     let done = windows::install(&session.context, &side, &options, &agreed)?;
     if side.only_look {
-        let lint = windows::lint(&session.context, &side)?;
-        let text = lint.clone().unwrap_or_default() + &would_do(&done.steps);
+        let text = done.lint.clone().unwrap_or_default() + &would_do(&done.steps);
         let answer = Planned {
             steps: &done.steps,
-            wslconfig: lint,
+            wslconfig: done.lint,
         };
         session.output.answer("dry-run", &answer, &text);
         return Ok(());

@@ -23,7 +23,7 @@ use crate::smoke;
 use crate::status::{Seen, Status};
 use crate::wsl::host::{Profile, Surroundings, Windows, Wsl};
 use crate::wsl::path::WindowsPath;
-use crate::wsl::wslconfig::{Facts, KERNEL, KERNEL_MODULES, Key, Report};
+use crate::wsl::wslconfig::{Facts, Report};
 
 /// Where the Windows side is, and whether anything may be changed there.
 #[derive(Debug, Clone, Default)]
@@ -70,14 +70,17 @@ pub struct Installed {
     pub restarting: bool,
     /// The folder on the Windows side.
     pub folder: String,
+    /// What WSL makes of `.wslconfig` as it is, drawn; of a dry run only.
+    pub lint: Option<String>,
 }
 
 impl Installed {
-    fn planned(site: &Site, gate: &Gate, plan: &Plan) -> Self {
-        Self {
+    fn planned(site: &Site, gate: &Gate, plan: &Plan) -> Result<Self, InstallError> {
+        Ok(Self {
             steps: plan.describe(&site.layout),
+            lint: lint(site)?,
             ..Self::nothing_to_do(site, gate.build())
-        }
+        })
     }
 
     fn nothing_to_do(site: &Site, build: &Build) -> Self {
@@ -87,6 +90,7 @@ impl Installed {
             untested: None,
             restarting: false,
             folder: site.layout.folder().windows.to_string(),
+            lint: None,
         }
     }
 }
@@ -276,7 +280,7 @@ pub fn install(
     };
     let plan = arrival::plan(&site, &gate, &around)?;
     if side.only_look {
-        return Ok(Installed::planned(&site, &gate, &plan));
+        return Ok(Installed::planned(&site, &gate, &plan)?);
     }
     if options.restart {
         agreed(&running_distros(&host)?)?;
@@ -295,6 +299,7 @@ pub fn install(
             .filter(|_| matches!(gate, Gate::Waived { .. })),
         restarting: options.restart,
         folder: site.layout.folder().windows.to_string(),
+        lint: None,
     })
 }
 
@@ -414,25 +419,16 @@ pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     Ok(Status::new(&site, &seen))
 }
 
-/// What WSL really does with `.wslconfig` as it is, drawn line by line; nothing where it is in order.
-pub fn lint(context: &Context, side: &WindowsSide) -> Result<Option<String>, Error> {
-    let host = Host::known(context, side)?;
-    let site = host.site()?;
+/// What WSL really does with `.wslconfig` as it is, drawn line by line; nothing where it is in order. A policy
+/// that forbids our keys is a refusal long before.
+fn lint(site: &Site) -> Result<Option<String>, InstallError> {
     let config = site.config()?;
-    let policy = host
-        .windows
-        .as_ref()
-        .and_then(|windows| windows.policy().ok());
-    let forbidden: &[Key] = match policy {
-        Some(policy) if !policy.kernel => &[KERNEL, KERNEL_MODULES],
-        _ => &[],
-    };
-    let exists = |path: &WindowsPath| Some(host.layout.linux(path)?.exists());
+    let exists = |path: &WindowsPath| Some(site.layout.linux(path)?.exists());
     let findings = config.findings(&Facts {
         exists: &exists,
-        forbidden,
+        forbidden: &[],
     });
-    let name = host.layout.config_windows().to_string();
+    let name = site.layout.config_windows().to_string();
     Ok(Report::new(&name, config.text(), &findings).map(|report| report.drawn()))
 }
 
