@@ -184,26 +184,13 @@ impl<'a> Fetching<'a> {
     // Tarballs.
 
     fn tarball_at_url(&mut self, url: &str) -> Result<SourceTree, SourceError> {
-        if let Some(pin) = self.lock.find(url, None).filter(|_| !self.request.refresh)
-            && let Some(record) = self.store.find(pin.tree)
-        {
-            let claim = Claim {
-                upstream: url,
-                tag: None,
-                commit: pin.commit,
-                pins_tarball: true,
-            };
-            self.check_release(&record.version, url)?;
-            return Ok(self.tree(&record, &claim, pin.tarball));
+        if let Some(tree) = self.unpacked_from_url(url) {
+            self.check_release(&tree.version, url)?;
+            return Ok(tree);
         }
         let name = url.rsplit('/').next().unwrap_or("tarball");
         let arrival = self.transports().by_url(url, name)?;
-        let claim = Claim {
-            upstream: url,
-            tag: None,
-            commit: arrival.commit,
-            pins_tarball: true,
-        };
+        let claim = Claim::of_tarball(url, arrival.commit);
         self.settle(arrival, &claim)
     }
 
@@ -213,23 +200,13 @@ impl<'a> Fetching<'a> {
         if let Some(seen) = self.index.seen(path, stamp.digest).cloned()
             && let Some(record) = self.store.find(seen.tree)
         {
-            let claim = Claim {
-                upstream: &upstream,
-                tag: None,
-                commit: seen.commit,
-                pins_tarball: true,
-            };
+            let claim = Claim::of_tarball(&upstream, seen.commit);
             self.check_release(&record.version, &upstream)?;
             return self.adopt(&record, &claim, seen.tarball);
         }
         let arrival = self.transports().unpack_file(path, &upstream, false)?;
         let (commit, tarball) = (arrival.commit, arrival.tarball);
-        let claim = Claim {
-            upstream: &upstream,
-            tag: None,
-            commit,
-            pins_tarball: true,
-        };
+        let claim = Claim::of_tarball(&upstream, commit);
         let tree = self.settle(arrival, &claim)?;
         if stamp.settled && Stamp::of_file(path)?.digest == stamp.digest {
             self.index.remember(
@@ -264,12 +241,7 @@ impl<'a> Fetching<'a> {
             Some(record) => record,
             None => self.import(path, version, stamp)?,
         };
-        let claim = Claim {
-            upstream: &origin,
-            tag: None,
-            commit: None,
-            pins_tarball: false,
-        };
+        let claim = Claim::of_folder(&origin);
         Ok(self.tree(&record, &claim, None))
     }
 
@@ -471,13 +443,20 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// What a tarball or folder holds, by no other name than its own.
-    fn of_one_tree(upstream: &'a str, commit: Option<CommitId>) -> Self {
+    /// A tarball is pinned itself: it holds one tree, by no other name than its own.
+    fn of_tarball(upstream: &'a str, commit: Option<CommitId>) -> Self {
         Self {
             upstream,
             tag: None,
             commit,
+            pins_tarball: true,
+        }
+    }
+
+    fn of_folder(upstream: &'a str) -> Self {
+        Self {
             pins_tarball: false,
+            ..Self::of_tarball(upstream, None)
         }
     }
 

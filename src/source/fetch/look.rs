@@ -60,13 +60,14 @@ impl Fetching<'_> {
         ))
     }
 
-    fn unpacked_from_url(&self, url: &str) -> Option<SourceTree> {
+    /// The tree of a tarball that was pinned and is here.
+    pub(super) fn unpacked_from_url(&self, url: &str) -> Option<SourceTree> {
         let pin = self
             .lock
             .find(url, None)
             .filter(|_| !self.request.refresh)?;
         let record = self.store.find(pin.tree)?;
-        let claim = Claim::of_one_tree(url, pin.commit);
+        let claim = Claim::of_tarball(url, pin.commit);
         Some(self.tree(&record, &claim, pin.tarball))
     }
 
@@ -74,7 +75,7 @@ impl Fetching<'_> {
         let Some(seen) = self.index.seen(path, Stamp::of_file(path)?.digest) else {
             return Ok(None);
         };
-        let claim = Claim::of_one_tree(upstream, seen.commit);
+        let claim = Claim::of_tarball(upstream, seen.commit);
         let record = self.store.find(seen.tree);
         Ok(record.map(|record| self.tree(&record, &claim, seen.tarball)))
     }
@@ -83,7 +84,7 @@ impl Fetching<'_> {
         let Some(seen) = self.index.seen(path, Stamp::of_dir(path)?.digest) else {
             return Ok(None);
         };
-        let claim = Claim::of_one_tree(upstream, None);
+        let claim = Claim::of_folder(upstream);
         let record = self.store.find(seen.tree);
         Ok(record.map(|record| self.tree(&record, &claim, None)))
     }
