@@ -61,6 +61,8 @@ pub struct Row {
     pub reason: Option<String>,
     /// The kernel's own words in its trial, as Windows names the file.
     pub console: Option<String>,
+    /// What Windows kept of its panic, as Windows names the file.
+    pub panic: Option<String>,
 }
 
 impl Status {
@@ -78,6 +80,7 @@ impl Status {
             untested: generation.untested.clone(),
             reason: generation.reason.clone(),
             console: generation.console.clone(),
+            panic: generation.panic.clone(),
         };
         let pending = known.trial.as_ref();
         let drift = drift(site, actual, seen);
@@ -134,6 +137,7 @@ impl Row {
             ("installed untested", &self.untested),
             ("failed", &self.reason),
             ("its console", &self.console),
+            ("its panic", &self.panic),
         ];
         for (name, value) in details {
             if let Some(value) = value {

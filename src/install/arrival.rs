@@ -230,6 +230,7 @@ fn generation(site: &Site, gate: &Gate, around: &Circumstances, images: &[Image]
         state: State::Untried,
         reason: None,
         console: None,
+        panic: None,
     }
 }
 

@@ -78,6 +78,9 @@ pub struct Generation {
     pub reason: Option<String>,
     /// The kernel's own words in its trial, as Windows names the file.
     pub console: Option<String>,
+    /// What Windows kept of its panic in its trial, as Windows names the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic: Option<String>,
 }
 
 /// A trial that has not ended.

@@ -27,6 +27,8 @@ pub struct Verdict {
     pub reason: String,
     /// The file with the kernel's own words, as Windows names it.
     pub console: Option<String>,
+    /// The file with what Windows kept of the kernel's panic.
+    pub panic: Option<String>,
 }
 
 /// How a trial ended, or that somebody went back from Windows.
@@ -50,12 +52,16 @@ impl Verdict {
             "rolled-back" => Outcome::RolledBack,
             _ => return None,
         };
-        let console = value(text, "console").filter(|path| !matches!(*path, "" | "none"));
+        let file = |key| {
+            let path = value(text, key).filter(|path| !matches!(*path, "" | "none"));
+            path.map(str::to_owned)
+        };
         Some(Self {
             number: value(text, "number").and_then(|number| number.parse().ok()),
             outcome,
             reason: value(text, "reason").unwrap_or_default().to_owned(),
-            console: console.map(str::to_owned),
+            console: file("console"),
+            panic: file("panic"),
         })
     }
 
@@ -176,7 +182,7 @@ fn went_back(
 ) -> Result<Option<Plan>, InstallError> {
     let mut known = site.known.clone();
     if let Some(trial) = trial {
-        fail(&mut known, trial, &verdict.reason, verdict.console.clone());
+        fail(&mut known, trial, verdict);
     }
     let actual = site.actual();
     known.previous = Some(site.known.current).filter(|left| {
@@ -260,7 +266,14 @@ pub fn revert(site: &Site, reason: &str) -> Result<Option<Plan>, InstallError> {
     let console = Some(layout::console(trial.change))
         .filter(|file| site.layout.path(file).exists())
         .map(|file| site.layout.windows(&file).to_string());
-    fail(&mut known, trial, reason, console);
+    let verdict = Verdict {
+        number: Some(trial.change),
+        outcome: Outcome::Reverted,
+        reason: reason.to_owned(),
+        console,
+        panic: None,
+    };
+    fail(&mut known, trial, &verdict);
     let good = known.previous.unwrap_or(Choice::Stock);
     let bytes = match site.untouched() {
         true => site.way(&ways.good)?,
@@ -276,12 +289,13 @@ pub fn revert(site: &Site, reason: &str) -> Result<Option<Plan>, InstallError> {
     Ok(Some(draft.plan("revert", about)))
 }
 
-fn fail(known: &mut Generations, trial: &Trial, reason: &str, console: Option<String>) {
+fn fail(known: &mut Generations, trial: &Trial, verdict: &Verdict) {
     known.trial = None;
     if let Some(generation) = known.get_mut(trial.generation) {
         generation.state = State::Failed;
-        generation.reason = Some(reason.to_owned());
-        generation.console = console;
+        generation.reason = Some(verdict.reason.clone());
+        generation.console.clone_from(&verdict.console);
+        generation.panic.clone_from(&verdict.panic);
     }
 }
 

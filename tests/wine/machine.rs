@@ -3,6 +3,9 @@
 //! In: command lines, and the bytes of `.wslconfig` as they are at that moment. Out: text, exit codes, or no
 //! answer at all. The texts are those of WSL, and come in UTF-8 or as an old WSL's UTF-16.
 
+use std::fs;
+use std::path::PathBuf;
+
 /// What a configured kernel does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
@@ -38,12 +41,27 @@ pub struct Answer {
     pub out: Vec<u8>,
 }
 
+/// What starts a virtual machine for real, going by the bytes of `.wslconfig`, and says how it went.
+pub struct Hypervisor(pub Box<Boot>);
+
+type Boot = dyn FnMut(&[u8]) -> (Kernel, Check) + Send;
+
+impl std::fmt::Debug for Hypervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hypervisor")
+    }
+}
+
 /// The host and its virtual machine.
 #[derive(Debug)]
 pub struct Machine {
     kernels: Vec<(Option<Vec<u8>>, Kernel)>,
     check: Check,
     running: Option<Kernel>,
+    /// Decides instead of the list, where there is one.
+    pub hypervisor: Option<Hypervisor>,
+    /// Where the host writes the last words of a kernel that dies.
+    pub panic: Option<PathBuf>,
     /// Every command line, in order.
     pub log: Vec<String>,
 }
@@ -58,6 +76,8 @@ impl Machine {
             kernels,
             check,
             running: None,
+            hypervisor: None,
+            panic: None,
             log: Vec::new(),
         }
     }
@@ -69,13 +89,11 @@ impl Machine {
             self.running = None;
             return Some(said(0, ""));
         }
-        let kernel = *self.running.get_or_insert_with(|| {
-            let found = self
-                .kernels
-                .iter()
-                .find(|(bytes, _)| bytes.as_deref() == wslconfig);
-            found.map_or(Kernel::Boots(STOCK), |(_, kernel)| *kernel)
-        });
+        let kernel = match self.running {
+            Some(kernel) => kernel,
+            None => self.start(wslconfig),
+        };
+        self.running = Some(kernel);
         let checks = line.contains("-u root");
         let answer = match kernel {
             Kernel::Hangs => None,
@@ -101,8 +119,22 @@ impl Machine {
         };
         if matches!(kernel, Kernel::Dies(_) | Kernel::DiesInUtf16(_)) {
             self.running = None;
+            if let Some(path) = &self.panic {
+                fs::write(path, PANIC).expect("written");
+            }
         }
         answer
+    }
+
+    fn start(&mut self, wslconfig: Option<&[u8]>) -> Kernel {
+        if let Some(Hypervisor(boot)) = &mut self.hypervisor {
+            let (kernel, check) = boot(wslconfig.unwrap_or_default());
+            self.check = check;
+            return kernel;
+        }
+        let mut kernels = self.kernels.iter();
+        let found = kernels.find(|(bytes, _)| bytes.as_deref() == wslconfig);
+        found.map_or(Kernel::Boots(STOCK), |(_, kernel)| *kernel)
     }
 
     /// The command lines that this one is in.
@@ -124,6 +156,8 @@ pub const TIMEOUT: &str = "The operation timed out because a response was not re
 pub const NOT_FOUND: &str = "The custom kernel specified in C:\\Users\\me\\.wslconfig was not found: 'C:\\k'.\r\nError code: Wsl/Service/CreateInstance/CreateVm/WSL_E_CUSTOM_KERNEL_NOT_FOUND\r\n";
 /// A panic that the hypervisor reported.
 pub const CRASHED: &str = "The WSL2 Virtual Machine crashed.\r\nThe stack trace has been saved in: C:\\x\\kernel-panic-1.txt\r\nError code: Wsl/Service/CreateInstance/CreateVm/WSL_E_VM_CRASHED\r\n";
+/// What the host writes down of a panic.
+pub const PANIC: &str = "Kernel panic - not syncing: VFS: Unable to mount root fs\r\n";
 /// The modules' disk may not be read.
 pub const DENIED: &str =
     "Access is denied. \r\nError code: Wsl/Service/CreateInstance/CreateVm/HCS/E_ACCESSDENIED\r\n";

@@ -4,12 +4,12 @@ use std::fs;
 use std::time::Duration;
 
 use crate::machine::{
-    CRASHED, Check, DENIED, Kernel, Machine, NOT_CONNECTED, NOT_FOUND, STOCK as STOCK_RELEASE,
-    TIMEOUT,
+    CRASHED, Check, DENIED, Kernel, Machine, NOT_CONNECTED, NOT_FOUND, PANIC,
+    STOCK as STOCK_RELEASE, TIMEOUT,
 };
 use crate::prefix::{Wine, wine};
 use crate::rollback::{EDITED, GOOD, STOCK, ways};
-use crate::windows::{NUMBER, RELEASE, Ways, Windows};
+use crate::windows::{NUMBER, RELEASE, Ways, Windows, name};
 
 /// What a trial writes: as blessed, and the console as a file.
 pub const TRIED: &[u8] = b"# mine\r\n[wsl2]\r\nmemory=4GB\r\nkernel=C:\\\\wslk\\\\b2\\\\bzImage\r\ndebugConsoleLogFile=C:\\\\wslk\\\\console\\\\0007.log\r\n";
@@ -169,6 +169,31 @@ fn all_that_wsl_said_is_kept() {
         .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
         .collect();
     assert_eq!(String::from_utf16_lossy(&units), NOT_FOUND);
+}
+
+#[test]
+fn the_report_of_a_panic_is_kept_and_an_older_one_is_not() {
+    let Some(wine) = wine("panic") else { return };
+    for panics in [true, false] {
+        let windows = waiting(&wine, "me", Kernel::Dies(CRASHED), GOOD_BOOTS, PASSES);
+        let temp = windows.path("../Temp");
+        let reports = temp.join("wsl-crashes");
+        fs::create_dir_all(&reports).unwrap();
+        fs::write(reports.join("kernel-panic-1-a.txt"), "long ago").unwrap();
+        let report = reports.join("kernel-panic-2-b.txt");
+        windows.machine().panic = panics.then_some(report);
+        // wine's own variable is not to be had from outside.
+        let temp = name(&temp.canonicalize().unwrap());
+        windows.put_scripts(|_, bytes| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace("%TEMP%", &temp).into_bytes()
+        });
+        let said = try_it(&windows, 1);
+        let kept = windows.text("console/0007.panic.txt");
+        assert_eq!(kept.as_deref(), panics.then_some(PANIC), "{said}");
+        let named = windows.verdict("panic").unwrap_or_default();
+        assert_eq!(named.ends_with("0007.panic.txt"), panics, "{named}\n{said}");
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ rem The "!" has Windows forget the entry only after it ran. The odd quotes keep 
 reg add "%runonce%" /v "!wslk" /d "cmd.exe /d /c \"\"%~dp0rollback.cmd\" interrupted\"" /f >nul 2>&1
 call :set_running
 call .\rollback.cmd --stop
+call :newest_panic
+set "old_panic=%panic%"
 call :boot new
 if not exist state\trial.txt goto ended_elsewhere
 if defined failed goto revert
@@ -50,6 +52,8 @@ exit /b 0
 
 :was_running
 >state\reason.txt echo the trial was interrupted
+call :newest_panic
+set "old_panic=%panic%"
 
 :revert
 echo Kernel %release% failed: back to what worked.
@@ -227,6 +231,16 @@ exit /b 0
 rem What WSL said of the new kernel, in whatever encoding: kept beside the kernel's own console.
 :keep_words
 copy /b /y state\boot-new.out+state\boot-new.err "console\%number%.wsl.txt" >nul 2>&1
+call :newest_panic
+if not defined panic exit /b 0
+if "%panic%"=="%old_panic%" exit /b 0
+copy /b /y "%TEMP%\wsl-crashes\%panic%" "console\%number%.panic.txt" >nul 2>&1
+exit /b 0
+
+rem Where WSL writes the last words of a kernel that panicked, unless crashDumpFolder says otherwise.
+:newest_panic
+set "panic="
+for /f "delims=" %%p in ('dir /b /o:d "%TEMP%\wsl-crashes\kernel-panic-*.txt" 2^>nul') do set "panic=%%p"
 exit /b 0
 
 :verdict
@@ -235,6 +249,7 @@ exit /b 0
 >>state\verdict.new echo to=%~2
 if not exist state\reason.txt >>state\verdict.new echo reason=
 if exist state\reason.txt for /f "usebackq delims=" %%r in ("state\reason.txt") do >>state\verdict.new echo reason=%%r
+if exist "console\%number%.panic.txt" for %%g in ("console\%number%.panic.txt") do >>state\verdict.new echo panic=%%~fg
 if not exist "console\%number%.log" >>state\verdict.new echo console=
 if exist "console\%number%.log" for %%g in ("console\%number%.log") do >>state\verdict.new echo console=%%~fg
 if exist state\saved.txt for /f "usebackq delims=" %%s in ("state\saved.txt") do >>state\verdict.new echo saved=%%s
