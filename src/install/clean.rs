@@ -5,8 +5,13 @@
 
 use super::InstallError;
 use super::change::Plan;
+use super::disk;
 use super::generations::{Choice, Generation, State};
 use super::site::{Draft, Site};
+use crate::artefact;
+
+/// Whatever cannot be understood may name any of them.
+const UNREADABLE: &str = ".wslconfig cannot be read, and may name it";
 
 /// A kernel that stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,55 +33,101 @@ pub struct Cleaning {
     pub plan: Option<Plan>,
 }
 
+/// A kernel on the Windows side.
+struct Candidate {
+    /// The build; of one that nothing is known about, its folder, which is named after the build.
+    name: String,
+    folder: String,
+    generation: Option<u32>,
+    /// Why it is needed.
+    reason: Option<&'static str>,
+}
+
 /// Plans to remove the builds named, or all that can go. `release` is the running kernel's.
 pub fn plan(site: &Site, names: &[String], release: &str) -> Result<Cleaning, InstallError> {
-    let unknown = names.iter().find(|name| {
-        let all = &site.known.generations;
-        !all.iter()
-            .any(|generation| generation.build.starts_with(*name))
-    });
-    if let Some(name) = unknown {
+    let candidates = candidates(site, release)?;
+    let named = |name: &String, candidate: &Candidate| candidate.name.starts_with(name.as_str());
+    let unknown = |name: &&String| !candidates.iter().any(|candidate| named(name, candidate));
+    if let Some(name) = names.iter().find(unknown) {
         return Err(InstallError::NoSuchGeneration(name.clone()));
     }
-    let mut cleaning = Cleaning {
-        removed: Vec::new(),
-        kept: Vec::new(),
-        plan: None,
-    };
+    let (mut removed, mut kept, mut folders) = (Vec::new(), Vec::new(), Vec::new());
     let mut known = site.known.clone();
-    let mut draft = Draft::new(site);
-    let mut folders = Vec::new();
-    for generation in &site.known.generations {
-        let named = names.is_empty() || names.iter().any(|name| generation.build.starts_with(name));
-        let reason = match needed(site, generation, release) {
-            None if !named => Some("it was not named"),
-            reason => reason,
-        };
-        match reason {
-            Some(reason) => cleaning.kept.push(Kept {
-                build: generation.build.clone(),
-                reason,
-            }),
+    for candidate in candidates {
+        let wanted = names.is_empty() || names.iter().any(|name| named(name, &candidate));
+        let build = candidate.name;
+        match candidate.reason.or((!wanted).then_some("it was not named")) {
+            Some(reason) => kept.push(Kept { build, reason }),
             None => {
-                cleaning.removed.push(generation.build.clone());
-                known
-                    .generations
-                    .retain(|other| other.number != generation.number);
-                let folder = generation.kernel.split('/').next().unwrap_or_default();
-                folders.push(folder.to_owned());
+                let stays = |other: &Generation| Some(other.number) != candidate.generation;
+                known.generations.retain(stays);
+                removed.push(build);
+                folders.push(candidate.folder);
             }
         }
     }
+    let mut plan = None;
     if !folders.is_empty() {
+        let mut draft = Draft::new(site);
         draft.know(&known, keep_trial(site)?)?;
         folders.into_iter().for_each(|folder| draft.remove(folder));
-        cleaning.plan = Some(draft.plan("clean", cleaning.removed.join(",")));
+        plan = Some(draft.plan("clean", removed.join(",")));
     }
-    Ok(cleaning)
+    Ok(Cleaning {
+        removed,
+        kept,
+        plan,
+    })
+}
+
+fn candidates(site: &Site, release: &str) -> Result<Vec<Candidate>, InstallError> {
+    let of = |generation: &Generation| Candidate {
+        name: generation.build.clone(),
+        folder: folder_of(generation).to_owned(),
+        generation: Some(generation.number),
+        reason: needed(site, generation, release),
+    };
+    let mut all: Vec<Candidate> = site.known.generations.iter().map(of).collect();
+    let forgotten = |folder: &String| all.iter().all(|known| known.folder != *folder);
+    let folders = disk::folders_with(&site.layout.folder().linux, artefact::KERNEL)?;
+    let forgotten: Vec<String> = folders.into_iter().filter(forgotten).collect();
+    all.extend(forgotten.into_iter().map(|folder| Candidate {
+        reason: needed_though_forgotten(site, &folder, release),
+        name: folder.clone(),
+        folder,
+        generation: None,
+    }));
+    Ok(all)
+}
+
+fn folder_of(generation: &Generation) -> &str {
+    generation.kernel.split('/').next().unwrap_or_default()
+}
+
+/// A kernel that is left of a damaged or lost list of what is installed.
+fn needed_though_forgotten(site: &Site, folder: &str, release: &str) -> Option<&'static str> {
+    let own = site.layout.windows(&format!("{folder}/")).to_string();
+    let inside = |path: &String| {
+        let start = path.get(..own.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(&own))
+    };
+    let configured = site.configured().and_then(|choice| choice.kernel);
+    let before = site.known.own.as_ref().map(|(kernel, _)| kernel);
+    let mut releases = site.known.generations.iter().map(|known| &known.release);
+    match () {
+        () if configured.as_ref().is_some_and(inside) => Some("it is configured"),
+        () if before.is_some_and(inside) => Some("`wslk rollback` goes back to it"),
+        // What runs was built by us and is none of those that are known: it may be this one.
+        () if release.contains("-wslk-") && !releases.any(|known| known == release) => {
+            Some("it may be the one that runs")
+        }
+        () if site.configured().is_none() && site.bytes.is_some() => Some(UNREADABLE),
+        () => None,
+    }
 }
 
 fn keep_trial(site: &Site) -> Result<Option<String>, InstallError> {
-    let bytes = super::disk::bytes_if_there(&site.layout.path(super::layout::TRIAL))?;
+    let bytes = disk::bytes_if_there(&site.layout.path(super::layout::TRIAL))?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -97,10 +148,7 @@ fn needed(site: &Site, generation: &Generation, release: &str) -> Option<&'stati
         () if last_good.is_some_and(|good| good.number == generation.number) => {
             Some("it is the last that worked")
         }
-        // Whatever cannot be understood may name any of them.
-        () if site.configured().is_none() && site.bytes.is_some() => {
-            Some(".wslconfig cannot be read, and may name it")
-        }
+        () if site.configured().is_none() && site.bytes.is_some() => Some(UNREADABLE),
         () => None,
     }
 }

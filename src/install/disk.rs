@@ -27,6 +27,22 @@ pub(super) fn bytes_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> 
     }
 }
 
+/// The names of the folders in `folder` that a file of this name lies in, in order.
+pub(super) fn folders_with(folder: &Path, file: &str) -> Result<Vec<String>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|source| FileError::new("list", folder, source))?,
+    };
+    let holds = |entry: &fs::DirEntry| entry.path().join(file).exists();
+    let names = entries
+        .flatten()
+        .filter(holds)
+        .map(|entry| entry.file_name());
+    let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Makes a file that must not be there yet, and the folders above it.
 pub(super) fn make(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     files::create_dir(path.parent().unwrap_or(Path::new("/")))?;

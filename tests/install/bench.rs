@@ -28,8 +28,6 @@ pub struct Kernel {
     pub config: String,
     pub proven: bool,
     pub image: Vec<u8>,
-    /// Bytes that make the modules disk as large as a real one.
-    pub padding: usize,
 }
 
 impl Kernel {
@@ -41,7 +39,6 @@ impl Kernel {
             config: CONFIG.to_owned(),
             proven: true,
             image: image(name),
-            padding: 0,
         }
     }
 }
@@ -197,9 +194,7 @@ impl Bench {
         let draft = store.draft(&id).unwrap();
         draft.write("bzImage", &kernel.image).unwrap();
         if kernel.modules {
-            let mut disk = format!("modules of {}", kernel.name).into_bytes();
-            // Not all zeros: a file system may keep those for nothing.
-            disk.extend((0..kernel.padding).map(|at| (at ^ (at >> 9)) as u8));
+            let disk = format!("modules of {}", kernel.name);
             draft.write("modules.vhd", disk).unwrap();
         }
         draft.write("config", &kernel.config).unwrap();
