@@ -4,6 +4,7 @@
 //! Must not know how anything is done; [`crate::pipeline`] does.
 
 mod args;
+mod outlook;
 mod output;
 mod proof;
 mod table;

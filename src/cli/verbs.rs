@@ -8,10 +8,10 @@ use super::args::{
     overrides,
 };
 use super::table::table;
-use super::{Session, output, proof};
+use super::{Session, outlook, output, proof};
 use crate::error::Error;
 use crate::files;
-use crate::pipeline::{self, Goal, Step};
+use crate::pipeline::{self, Goal};
 use crate::settings::{Overrides, Settings};
 use crate::source::{RemoteTag, SourceTree};
 
@@ -49,25 +49,11 @@ pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
 
 /// Shows what a run would do, if that is all that is wanted.
 fn only_looked(session: &Session<'_>, settings: &Settings, goal: &Goal) -> Result<bool, Error> {
-    #[derive(Serialize)]
-    struct DryRun<'a> {
-        steps: &'a [Step],
-    }
     if !session.global.dry_run {
         return Ok(false);
     }
     let steps = pipeline::outlook(&session.context, settings, goal)?;
-    let state = |step: &Step| if step.needed { "to do" } else { "done" };
-    let rows = steps.iter().flat_map(|step| {
-        step.what.iter().enumerate().map(move |(line, what)| {
-            let first = |word: &str| if line == 0 { word } else { "" }.to_owned();
-            vec![first(step.stage), first(state(step)), what.clone()]
-        })
-    });
-    let text = table(&rows.collect::<Vec<_>>()) + "nothing was done: --dry-run\n";
-    session
-        .output
-        .answer("dry-run", &DryRun { steps: &steps }, &text);
+    outlook::show(session, &steps, None);
     Ok(true)
 }
 

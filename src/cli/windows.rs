@@ -4,13 +4,14 @@ use std::io::{BufRead as _, Write as _};
 
 use serde::Serialize;
 
-use super::Session;
 use super::args::{CleanArgs, InstallArgs, RollbackArgs, StatusArgs, TrialCheckArgs, WindowsArgs};
 use super::table::table;
+use super::{Session, outlook};
 use crate::error::Error;
 use crate::install::InstallError;
 use crate::install::check::Check;
 use crate::install::rollback::Target;
+use crate::pipeline::Step;
 use crate::pipeline::windows::{self, InstallOptions, WindowsSide};
 use crate::process;
 
@@ -24,12 +25,6 @@ impl WindowsArgs {
     }
 }
 
-/// The steps of a dry run.
-fn would_do(steps: &[String]) -> String {
-    let steps: String = steps.iter().map(|step| format!("would {step}\n")).collect();
-    steps + "nothing was done: --dry-run\n"
-}
-
 pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Error> {
     #[derive(Serialize)]
     struct Answer {
@@ -38,11 +33,6 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
         untested: Option<String>,
         restarting: bool,
         steps: Vec<String>,
-    }
-    #[derive(Serialize)]
-    struct Planned<'a> {
-        steps: &'a [String],
-        wslconfig: Option<String>,
     }
     let options = InstallOptions {
         build: args.build,
@@ -54,12 +44,8 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
     let side = args.windows.side(session);
     let done = windows::install(&session.context, &side, &options, &agreed)?;
     if side.only_look {
-        let text = done.lint.clone().unwrap_or_default() + &would_do(&done.steps);
-        let answer = Planned {
-            steps: &done.steps,
-            wslconfig: done.lint,
-        };
-        session.output.answer("dry-run", &answer, &text);
+        let steps = [Step::planned("install", done.steps)];
+        outlook::show(session, &steps, done.lint.as_deref());
         return Ok(());
     }
     let mut text = match done.steps.is_empty() {
@@ -132,8 +118,11 @@ pub(super) fn rollback(session: &Session<'_>, args: RollbackArgs) -> Result<(), 
         build => Target::Build(build.to_owned()),
     };
     let done = windows::rollback(&session.context, &args.windows.side(session), &target)?;
+    if session.global.dry_run {
+        outlook::show(session, &[Step::planned("rollback", done.steps)], None);
+        return Ok(());
+    }
     let text = match done.changed {
-        _ if session.global.dry_run => would_do(&done.steps),
         true => format!(
             "{} is configured\nnext: wsl --shutdown, in Windows; then start WSL\n",
             done.to
@@ -167,14 +156,21 @@ pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error>
         reason: &'static str,
     }
     let done = windows::clean(&session.context, &args.windows.side(session), &args.builds)?;
-    let word = if session.global.dry_run {
-        "would remove"
-    } else {
-        "removed"
-    };
+    if session.global.dry_run {
+        let mut step = Step::planned("clean", done.removed);
+        step.what
+            .iter_mut()
+            .filter(|_| step.needed)
+            .for_each(|build| build.insert_str(0, "remove "));
+        let kept = done.kept.iter();
+        step.what
+            .extend(kept.map(|kept| format!("keep {}: {}", kept.build, kept.reason)));
+        outlook::show(session, &[step], None);
+        return Ok(());
+    }
     let mut rows: Vec<Vec<String>> = Vec::new();
     for build in &done.removed {
-        rows.push(vec![word.to_owned(), build.clone()]);
+        rows.push(vec!["removed".to_owned(), build.clone()]);
     }
     for kept in &done.kept {
         let reason = kept.reason.to_owned();

@@ -44,6 +44,15 @@ pub struct Step {
 }
 
 impl Step {
+    /// A stage whose plan is known to the last step; nothing to do where that is empty.
+    #[must_use]
+    pub fn planned(stage: &'static str, steps: Vec<String>) -> Self {
+        match steps.is_empty() {
+            true => Self::done(stage, "nothing to do".to_owned()),
+            false => Self::needed(stage, steps),
+        }
+    }
+
     fn done(stage: &'static str, what: String) -> Self {
         Self {
             stage,
