@@ -160,6 +160,9 @@ pub struct EngineArgs {
     /// Compilers at once [default: one per processor].
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
+    /// Compile everything, whatever ccache has, and keep nothing in it.
+    #[arg(long)]
+    pub no_ccache: bool,
     /// Processors that the container may use.
     #[arg(long, value_name = "N")]
     pub cpus: Option<f64>,
@@ -386,6 +389,7 @@ impl EngineArgs {
     pub(super) fn add_to(self, overrides: &mut Overrides) {
         overrides.engine = self.engine;
         overrides.jobs = self.jobs;
+        overrides.ccache = self.no_ccache.then_some(false);
         overrides.cpus = self.cpus;
         overrides.memory = self.memory;
     }

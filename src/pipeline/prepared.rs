@@ -3,6 +3,7 @@
 //! In: settings and what is wanted. Out: a [`Prepared`], which answers whether the build is there
 //! already, and makes the configuration or the whole build if not.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Context;
@@ -223,6 +224,16 @@ impl Prepared {
         Ok(draft.publish(manifest)?)
     }
 
+    /// The compiler cache's folder, if it is wanted and there is a ccache.
+    fn ccache(&self, context: &Context, settings: &Settings) -> Result<Option<PathBuf>, Error> {
+        if !settings.ccache || !self.builder.tools()?.contains_key("ccache") {
+            return Ok(None);
+        }
+        let folder = context.home.ccache();
+        files::create_dir(&folder)?;
+        Ok(Some(folder))
+    }
+
     fn compile(
         &self,
         context: &Context,
@@ -231,8 +242,7 @@ impl Prepared {
     ) -> Result<Compiled, Error> {
         let tree = self.patched(context, settings)?;
         let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.arch);
-        let ccache = context.home.ccache();
-        files::create_dir(&ccache)?;
+        let ccache = self.ccache(context, settings)?;
         let plan = BuildPlan {
             source: tree.root,
             config: config.text.clone(),
@@ -240,11 +250,7 @@ impl Prepared {
             arch: self.arch,
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache: self
-                .builder
-                .tools()?
-                .contains_key("ccache")
-                .then_some(ccache),
+            ccache,
             silence: settings.silence,
         };
         context.reporter.stage(

@@ -35,6 +35,8 @@ pub struct Overrides {
     pub engine: Option<String>,
     /// `--jobs`
     pub jobs: Option<u32>,
+    /// `--no-ccache`
+    pub ccache: Option<bool>,
     /// `--cpus`
     pub cpus: Option<f64>,
     /// `--memory`, in MiB

@@ -52,6 +52,8 @@ pub struct Build {
     pub engine: Option<String>,
     /// Parallel compilers.
     pub jobs: Option<u32>,
+    /// Whether compilers go through ccache.
+    pub ccache: Option<bool>,
     /// Processor limit.
     pub cpus: Option<f64>,
     /// Memory limit in MiB.

@@ -39,6 +39,8 @@ pub struct Settings {
     pub engine: EngineChoice,
     /// Compilers at once; as many as the builder has processors when silent.
     pub jobs: Option<usize>,
+    /// Whether compilers go through ccache.
+    pub ccache: bool,
     /// Limits of the build container.
     pub limits: Limits,
     /// Longest silence of a build.
@@ -65,6 +67,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         "build.jobs",
         [flags.jobs, file.build.jobs, defaults.build.jobs],
     )?;
+    let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
     let (source, config, build) = (file.source, file.config, file.build);
     let transports = [flags.transport, source.transport, defaults.source.transport];
     let profiles = [flags.profile, config.profile, defaults.config.profile];
@@ -87,6 +90,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
             [flags.engine, build.engine, defaults.build.engine],
         )?,
         jobs: some(jobs.into()).and_then(|jobs| usize::try_from(jobs).ok()),
+        ccache: pick("build.ccache", ccaches)?,
         limits,
         silence: seconds(
             "build.silence",
