@@ -4,8 +4,21 @@
 //! `linux-source-6.1`, or the tarball, tree or repository in WSLK_TEST_SOURCE. The steps build on each
 //! other, as a user's do; so they are one test.
 
-#![expect(clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a skip must be seen")]
+
+#[expect(dead_code, reason = "made for the tests of the installation")]
+#[path = "../install/bench.rs"]
+mod bench;
+#[expect(dead_code, reason = "made for the tests of the scripts")]
+#[path = "../wine/machine.rs"]
+mod machine;
+#[path = "../wine/prefix.rs"]
+mod prefix;
+mod trial;
+#[expect(dead_code, reason = "made for the tests of the scripts")]
+#[path = "../wine/windows.rs"]
+mod windows;
 
 use std::env;
 use std::fs;
@@ -99,7 +112,7 @@ fn sums_agree(folder: &Path) {
 }
 
 /// The same kernel but for one option: its boot test must fail, and say where to look.
-fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) {
+fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) -> String {
     let config = Path::new(good["folder"].as_str().expect("text")).join("config");
     let text = fs::read_to_string(config).expect("there");
     let without = text.replace("CONFIG_UNIX_DIAG=y", "# CONFIG_UNIX_DIAG is not set");
@@ -120,6 +133,11 @@ fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) {
             .contains("UNIX_DIAG"),
         "{failure}"
     );
+    // It is kept for whoever wants to look at it, or to try it nevertheless.
+    let builds = fs::read_dir(story.folder.join("home/builds")).expect("builds");
+    let names = builds.map(|entry| entry.expect("an entry").file_name().into_string());
+    let mut names = names.map(|name| name.expect("text"));
+    names.find(|name| name.contains("-stock-")).expect("kept")
 }
 
 fn fragments_that_disagree_are_4(story: &Story) {
@@ -183,5 +201,6 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     let good = built_proved_and_known_again(&story);
     fragments_that_disagree_are_4(&story);
     a_missing_qemu_is_7(&story);
-    a_kernel_without_unix_diag_fails(&story, &good);
+    let unfit = a_kernel_without_unix_diag_fails(&story, &good);
+    trial::real_kernels_are_tried(folder.path(), &good, &unfit);
 }
