@@ -24,7 +24,8 @@ const CONFIG: &str = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_DEVTMPFS=y\nCONFIG_TMPFS=y
 pub struct Kernel {
     pub name: &'static str,
     pub release: String,
-    pub modules: bool,
+    /// The modules disk, if there is one.
+    pub modules: Option<Vec<u8>>,
     pub config: String,
     pub proven: bool,
     pub image: Vec<u8>,
@@ -35,7 +36,7 @@ impl Kernel {
         Self {
             name,
             release: format!("6.6.87.2-microsoft-standard-WSL2-{name}"),
-            modules: true,
+            modules: Some(format!("modules of {name}").into_bytes()),
             config: CONFIG.to_owned(),
             proven: true,
             image: image(name),
@@ -193,8 +194,7 @@ impl Bench {
         let id = BuildId::new("6.6.87.2", "criu", &inputs).unwrap();
         let draft = store.draft(&id).unwrap();
         draft.write("bzImage", &kernel.image).unwrap();
-        if kernel.modules {
-            let disk = format!("modules of {}", kernel.name);
+        if let Some(disk) = &kernel.modules {
             draft.write("modules.vhd", disk).unwrap();
         }
         draft.write("config", &kernel.config).unwrap();

@@ -86,7 +86,7 @@ fn r4_modules_go_with_their_kernel_in_one_write() {
     assert_eq!(bench.config(), None);
     // A kernel without modules takes the line of the one before away.
     let mut kernel = Kernel::new("monolithic");
-    kernel.modules = false;
+    kernel.modules = None;
     kernel.config.push_str("CONFIG_TUN=m\n");
     bench.write_config("[wsl2]\nkernel=C:\\\\x\nkernelModules=C:\\\\y\n");
     let id = bench.publish(&kernel);
@@ -133,7 +133,7 @@ fn r7_an_old_wsl_gets_no_modules_disk() {
     fs::remove_file(bench.path("says/version")).unwrap();
     bench.refuses(&["install"], "the WSL that came with Windows");
     let mut kernel = Kernel::new("monolithic");
-    kernel.modules = false;
+    kernel.modules = None;
     let id = bench.publish(&kernel);
     bench.ends(&["install", &id], 0);
 }

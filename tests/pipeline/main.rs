@@ -112,8 +112,8 @@ fn sums_agree(folder: &Path) {
 }
 
 /// The same kernel but for one option: its boot test must fail, and say where to look.
-fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) -> String {
-    let config = Path::new(good["folder"].as_str().expect("text")).join("config");
+fn a_kernel_without_unix_diag_fails(story: &Story, good: &Path) -> PathBuf {
+    let config = good.join("config");
     let text = fs::read_to_string(config).expect("there");
     let without = text.replace("CONFIG_UNIX_DIAG=y", "# CONFIG_UNIX_DIAG is not set");
     assert_ne!(text, without);
@@ -135,9 +135,9 @@ fn a_kernel_without_unix_diag_fails(story: &Story, good: &Value) -> String {
     );
     // It is kept for whoever wants to look at it, or to try it nevertheless.
     let builds = fs::read_dir(story.folder.join("home/builds")).expect("builds");
-    let names = builds.map(|entry| entry.expect("an entry").file_name().into_string());
-    let mut names = names.map(|name| name.expect("text"));
-    names.find(|name| name.contains("-stock-")).expect("kept")
+    let mut folders = builds.map(|entry| entry.expect("an entry").path());
+    let stock = |folder: &PathBuf| folder.to_string_lossy().contains("-stock-");
+    folders.find(stock).expect("kept")
 }
 
 fn fragments_that_disagree_are_4(story: &Story) {
@@ -201,6 +201,7 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     let good = built_proved_and_known_again(&story);
     fragments_that_disagree_are_4(&story);
     a_missing_qemu_is_7(&story);
+    let good = PathBuf::from(good["folder"].as_str().expect("text"));
     let unfit = a_kernel_without_unix_diag_fails(&story, &good);
     trial::real_kernels_are_tried(folder.path(), &good, &unfit);
 }
