@@ -488,15 +488,17 @@ fn memory_scenario(context: &Context) -> Option<Check> {
         .ok()
         .filter(|_| process::user().0 == 0)?;
     let work = context.home.cache().join("trial");
-    let mut options = smoke::SuiteOptions::new(&context.program, work);
+    let mut options = smoke::SuiteOptions::new(&context.program, &work);
     options.only = vec!["memory".to_owned()];
     options.cycles = 1;
     let report = smoke::run(&options, context.runner.as_ref(), &mut |_| {});
     let (status, summary) = match report.verdict() {
-        smoke::Verdict::Works => (
-            check::Status::Ok,
-            "a process was dumped and restored".to_owned(),
-        ),
+        smoke::Verdict::Works => {
+            // Only a failure leaves something to look at.
+            let _stays = files::remove_dir(&work);
+            let summary = "a process was dumped and restored".to_owned();
+            (check::Status::Ok, summary)
+        }
         smoke::Verdict::NotTestable => (
             check::Status::Unknown,
             "CRIU cannot be tried here".to_owned(),
