@@ -27,10 +27,14 @@ impl Evidence {
     /// Whether the test was passed by the very files that `manifest` names. A rebuilt kernel voids it.
     #[must_use]
     pub fn proves(&self, manifest: &Manifest) -> bool {
+        self.verdict == "passed" && self.is_about(manifest)
+    }
+
+    /// Whether the very files that `manifest` names were tested, with whatever verdict.
+    #[must_use]
+    pub fn is_about(&self, manifest: &Manifest) -> bool {
         let digest = |name: &str| manifest.outputs.get(name).map(|output| output.sha256);
-        self.verdict == "passed"
-            && digest(KERNEL) == Some(self.kernel)
-            && digest(MODULES_DISK) == self.modules_disk
+        digest(KERNEL) == Some(self.kernel) && digest(MODULES_DISK) == self.modules_disk
     }
 }
 

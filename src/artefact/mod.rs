@@ -37,6 +37,8 @@ pub const KERNEL: &str = "bzImage";
 pub const SYSTEM_MAP: &str = "System.map";
 /// The final configuration's name in a build's folder.
 pub const CONFIG: &str = "config";
+/// The name of the configuration that the fragments went over, as it was, in a build's folder.
+pub const BASE_CONFIG: &str = "base.config";
 /// The name of the configuration's audit in a build's folder.
 pub const AUDIT: &str = "audit.json";
 /// The modules disk's name in a build's folder.

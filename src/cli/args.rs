@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::artefact::BuildRef;
 use crate::kconfig::Symbol;
+use crate::pipeline::Control;
 use crate::settings::Overrides;
 use crate::source::{Series, TagQuery};
 
@@ -275,6 +276,9 @@ pub struct BootArgs {
     /// A build id, a unique part of it, or latest.
     #[arg(value_name = "BUILD", default_value = "latest")]
     pub build: BuildRef,
+    /// Boot a control beside it and compare: stock (the configuration it was based on, built if need be), or a build.
+    #[arg(long, value_name = "BUILD", num_args = 0..=1, require_equals = true, default_missing_value = "stock")]
+    pub control: Option<Control>,
     /// Where CRIU for the guest comes from.
     #[command(flatten)]
     pub engine: EngineArgs,

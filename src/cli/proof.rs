@@ -6,12 +6,12 @@
 use serde::Serialize;
 
 use super::table::{size, table};
-use crate::artefact::{self, Build, Manifest};
+use crate::artefact::{self, Build, BuildId, Manifest};
 use crate::boot::BootReport;
 use crate::error::Error;
 use crate::files;
 use crate::kconfig::Audit;
-use crate::smoke::ScenarioReport;
+use crate::smoke::{Compared, Comparison, ScenarioReport};
 
 /// A build and what is known of it.
 #[derive(Debug, Serialize)]
@@ -63,6 +63,27 @@ impl<'a> Proof<'a> {
             text.push_str(&table(&self.scenario_rows()));
         }
         text
+    }
+
+    /// The same, with the scenarios beside those of a control.
+    pub(super) fn compared(&self, control: &BuildId, comparison: &Comparison) -> String {
+        let head = ["dumped and restored", "here", "control", "why not"];
+        let row = |row: &Compared| {
+            vec![
+                row.name.clone(),
+                row.verdict.to_string(),
+                row.control.to_string(),
+                row.reason.clone().unwrap_or_default(),
+            ]
+        };
+        let rows = std::iter::once(head.map(str::to_owned).to_vec());
+        let rows: Vec<_> = rows.chain(comparison.rows.iter().map(row)).collect();
+        let facts = table(&self.facts());
+        let beside = table(&rows);
+        format!(
+            "{} beside its control {control}\n\n{facts}\n{beside}\n{}\n",
+            self.manifest.id, comparison.conclusion
+        )
     }
 
     fn facts(&self) -> Vec<Vec<String>> {

@@ -9,10 +9,13 @@ use super::args::{
 };
 use super::table::table;
 use super::{Session, outlook, output, proof};
+use crate::artefact::BuildId;
+use crate::boot::BootReport;
 use crate::error::Error;
 use crate::files;
-use crate::pipeline::{self, Goal};
+use crate::pipeline::{self, Controlled, Goal};
 use crate::settings::{Overrides, Settings};
+use crate::smoke::Comparison;
 use crate::source::{RemoteTag, SourceTree};
 
 pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
@@ -160,12 +163,48 @@ pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
     if only_looked(session, &settings, &Goal::Boot(args.build.clone()))? {
         return Ok(());
     }
+    if let Some(control) = &args.control {
+        let found = pipeline::boot_with_control(&session.context, &settings, &args.build, control)?;
+        return show_controlled(session, found);
+    }
     let (build, report) = pipeline::boot(&session.context, &settings, &args.build)?;
     let proof = proof::Proof::new(&build, false, Some(&report))?;
     session
         .output
         .answer("boot", &proof, &proof.text("boot-tested"));
     Ok(())
+}
+
+/// The comparison is the answer, also where the kernel in question failed.
+fn show_controlled(session: &Session<'_>, found: Controlled) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        #[serde(flatten)]
+        proof: &'a proof::Proof<'a>,
+        control: Beside<'a>,
+    }
+    #[derive(Serialize)]
+    struct Beside<'a> {
+        build: &'a BuildId,
+        boot: &'a BootReport,
+        #[serde(flatten)]
+        comparison: &'a Comparison,
+    }
+    let proof = proof::Proof::new(&found.build, false, Some(&found.report))?;
+    let text = proof.compared(found.control.id(), &found.comparison);
+    let answer = Answer {
+        proof: &proof,
+        control: Beside {
+            build: found.control.id(),
+            boot: &found.control_report,
+            comparison: &found.comparison,
+        },
+    };
+    session.output.answer("boot", &answer, &text);
+    match found.report.passed() {
+        true => Ok(()),
+        false => Err(Error::KernelFailed(Box::new(found.report))),
+    }
 }
 
 pub(super) fn completions(args: &CompletionsArgs) {

@@ -110,6 +110,8 @@ pub struct KernelConfig {
     pub text: String,
     /// Its digest.
     pub digest: Sha256,
+    /// The base, as it was before anything went over it.
+    pub base: String,
     /// What was checked.
     pub audit: Audit,
     /// Where each value that was given was written; the others are defaults of the tree.

@@ -99,6 +99,7 @@ pub fn configure(
     let config = KernelConfig {
         digest: Sha256::of(&solved),
         text: solved,
+        base: base.text().to_owned(),
         audit,
         origins,
     };

@@ -4,6 +4,7 @@
 //! In: [`Settings`] and what is wanted. Out: the product of the last stage asked for. Must not do the
 //! work of a stage, and must not draw.
 
+mod control;
 mod doors;
 mod inputs;
 mod outlook;
@@ -13,6 +14,7 @@ pub mod windows;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::control::{Control, Controlled, boot_with_control};
 use self::doors::GuestToolsDoor;
 pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;
@@ -223,6 +225,21 @@ fn boot_test(
     builder: &Builder,
     build: &Build,
 ) -> Result<BootReport, Error> {
+    let report = boot_test_of(context, settings, builder, build)?;
+    if report.passed() {
+        Ok(report)
+    } else {
+        Err(Error::KernelFailed(Box::new(report)))
+    }
+}
+
+/// The boot test's report, whatever the verdict.
+fn boot_test_of(
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    build: &Build,
+) -> Result<BootReport, Error> {
     context
         .reporter
         .stage("boot", build.manifest().release.clone());
@@ -241,12 +258,7 @@ fn boot_test(
         runner: context.runner.as_ref(),
         reporter: &context.reporter,
     };
-    let report = boot::test(&subject, &settings.boot, &stand)?;
-    if report.passed() {
-        Ok(report)
-    } else {
-        Err(Error::KernelFailed(Box::new(report)))
-    }
+    Ok(boot::test(&subject, &settings.boot, &stand)?)
 }
 
 fn subject(build: &Build) -> Subject {

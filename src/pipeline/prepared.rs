@@ -270,6 +270,7 @@ impl Prepared {
         draft.copy(artefact::KERNEL, &compiled.bzimage)?;
         draft.copy(artefact::SYSTEM_MAP, &compiled.system_map)?;
         draft.copy(artefact::CONFIG, &compiled.config)?;
+        draft.write(artefact::BASE_CONFIG, &config.base)?;
         draft.write(artefact::AUDIT, config.audit.to_json())?;
         if let Some(modules) = &compiled.modules_dir {
             let request = DiskRequest {

@@ -19,6 +19,7 @@
 //! it is blind to missing socket diagnosis, which [`diag`] therefore probes by itself.
 
 pub mod catalogue;
+pub mod compare;
 pub mod criu;
 pub mod diag;
 pub mod precheck;
@@ -33,6 +34,7 @@ mod payload;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::compare::{Compared, Comparison};
 pub use self::diag::DiagProbe;
 pub use self::precheck::Blocked;
 pub use self::suite::{Progress, SuiteOptions, run};

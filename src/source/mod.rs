@@ -128,6 +128,28 @@ pub fn look(request: &FetchRequest, sources: &Sources<'_>) -> Result<SourceOutlo
     fetch::Fetching::new(request, sources)?.look()
 }
 
+/// A tree that was fetched before, by its id; `origin` is what people call it.
+///
+/// # Errors
+/// [`SourceError::Offline`] where it is not here any more.
+pub fn stored(home: &Home, tree: &str, origin: &str) -> Result<SourceTree, SourceError> {
+    let store = store::Store::new(home);
+    let gone = || SourceError::Offline {
+        what: format!("the source tree {tree} ({origin})"),
+    };
+    let record = tree.parse().ok().and_then(|id| store.find(id));
+    let record = record.ok_or_else(gone)?;
+    Ok(SourceTree {
+        root: store.root(record.tree),
+        tree: record.tree,
+        tag: None,
+        commit: record.commits.first().copied(),
+        tarball: None,
+        origin: origin.to_owned(),
+        version: record.version,
+    })
+}
+
 /// A kernel tree on disk, without `.git`, that nobody may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTree {

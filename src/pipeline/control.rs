@@ -1,0 +1,138 @@
+//! A kernel beside its control: the same suite on both, and what the difference is.
+//!
+//! In: a finished build and which [`Control`] it is compared with. Out: both reports, compared. The control
+//! is the stock configuration of the same tree unless another build is named; a control that fails at
+//! something is a result, not an error. Must not judge scenarios.
+
+use super::prepared::Prepared;
+use super::{Context, boot_test_of, builder};
+use crate::artefact::{self, Build, BuildRef, Store};
+use crate::boot::{self, BootReport};
+use crate::build::Builder;
+use crate::error::Error;
+use crate::files::Lock;
+use crate::kconfig::Base;
+use crate::settings::Settings;
+use crate::smoke::{Comparison, SmokeReport};
+use crate::source;
+
+/// The profile whose configuration is the base as it is.
+const STOCK: &str = "stock";
+
+/// What a kernel is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// The configuration that the build was based on, as it is, on the same tree; built if need be.
+    Stock,
+    /// Another finished build.
+    Build(BuildRef),
+}
+
+impl std::str::FromStr for Control {
+    type Err = artefact::BadBuildId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            STOCK => Ok(Self::Stock),
+            build => build.parse().map(Self::Build),
+        }
+    }
+}
+
+/// A kernel and its control, both boot-tested.
+#[derive(Debug)]
+pub struct Controlled {
+    /// The build in question.
+    pub build: Build,
+    /// Its report; it need not have passed.
+    pub report: BootReport,
+    /// The control.
+    pub control: Build,
+    /// Its report.
+    pub control_report: BootReport,
+    /// The difference.
+    pub comparison: Comparison,
+}
+
+/// Boot-tests a build and its control, one after the other.
+pub fn boot_with_control(
+    context: &Context,
+    settings: &Settings,
+    name: &BuildRef,
+    control: &Control,
+) -> Result<Controlled, Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let build = Store::new(&context.home).find(name)?;
+    let builder = builder(context, settings)?;
+    let report = boot_test_of(context, settings, &builder, &build)?;
+    let control = match control {
+        Control::Build(name) => Store::new(&context.home).find(name)?,
+        Control::Stock => stock_of(context, settings, builder.clone(), &build)?,
+    };
+    let control_report = control_report(context, settings, &builder, &control)?;
+    let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
+    let comparison = Comparison::new(&smoke(&report), &smoke(&control_report));
+    Ok(Controlled {
+        build,
+        report,
+        control,
+        control_report,
+        comparison,
+    })
+}
+
+/// What an earlier test of the same suite found, if it tested these very bytes; else a new test.
+fn control_report(
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    control: &Build,
+) -> Result<BootReport, Error> {
+    if let Some(evidence) = control.evidence()?
+        && evidence.is_about(control.manifest())
+    {
+        let report = boot::read_report(&control.boot_folder())?;
+        if report
+            .smoke
+            .as_ref()
+            .is_some_and(|smoke| covers(smoke, settings))
+        {
+            return Ok(report);
+        }
+    }
+    boot_test_of(context, settings, builder, control)
+}
+
+/// Whether every scenario of today's suite was tried, as often as today.
+fn covers(smoke: &SmokeReport, settings: &Settings) -> bool {
+    crate::smoke::suite::names().all(|name| {
+        let found = smoke.scenarios.iter().find(|found| found.name == name);
+        found.is_some_and(|found| {
+            found.verdict != crate::smoke::Verdict::Works || found.cycles >= settings.boot.cycles
+        })
+    })
+}
+
+/// The build of the stock configuration of the tree that `build` was made from.
+fn stock_of(
+    context: &Context,
+    settings: &Settings,
+    builder: Builder,
+    build: &Build,
+) -> Result<Build, Error> {
+    let facts = &build.manifest().source;
+    let tree = source::stored(&context.home, &facts.tree, &facts.origin)?;
+    let base = build.folder().join(artefact::BASE_CONFIG);
+    let settings = Settings {
+        profile: STOCK.to_owned(),
+        fragments: Vec::new(),
+        base: base.exists().then_some(Base::File(base)),
+        ..settings.clone()
+    };
+    let prepared = Prepared::of(&settings, tree, builder)?;
+    let store = Store::new(&context.home);
+    match prepared.known(context, &store)? {
+        Some(build) => Ok(build),
+        None => prepared.make(context, &settings, &store),
+    }
+}
