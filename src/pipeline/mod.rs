@@ -8,6 +8,7 @@ mod doors;
 mod inputs;
 mod outlook;
 mod prepared;
+pub mod running;
 pub mod windows;
 
 use std::path::PathBuf;
