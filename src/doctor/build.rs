@@ -78,9 +78,9 @@ fn kvm(machine: &Machine) -> Check {
                 .next("wslk doctor --deep runs a tiny guest")
         }
         (_, Some(Ok(()))) => Check::ok(id, "KVM works").seen("a tiny guest ran and ended"),
-        (_, Some(Err(why))) => Check::warn(id, format!("KVM only pretends to work: {slower}"))
+        (_, Some(Err(why))) => Check::warn(id, "KVM only pretends to work: boot tests find out and emulate, several times slower")
             .seen(why)
-            .next("nothing to do: boot tests find out by themselves and emulate"),
+            .next("nothing to do: the verdict of an emulated boot test is the same"),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::machine::{KernelConfig, Machine};
 use crate::kconfig::{Arch, ConfigFile, Fragment, Profiles, Request, TreeFacts, Value};
 use crate::source::Series;
+use crate::wsl::host::Wsl;
 
 /// Options without which CRIU stops, or cannot dump an ordinary process. Whatever else the fragment asks for
 /// is needed by some processes, and the fragment says by which.
@@ -45,6 +46,9 @@ const NO_LOSS: &[&str] = &[
     "AUDIT",
     "INET_DIAG_DESTROY",
 ];
+
+/// So many needs are named.
+const NAMED: usize = 5;
 
 /// How the running kernel stands to what CRIU needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -99,6 +103,9 @@ enum Found {
 impl Contract {
     pub(super) fn of(machine: &Machine) -> Self {
         let mut contract = Self::default();
+        if machine.wsl == Wsl::One {
+            return contract;
+        }
         let config = match &machine.config {
             KernelConfig::Known { from, text } => ConfigFile::parse(from, text).ok(),
             KernelConfig::Hidden(_) => None,
@@ -107,7 +114,13 @@ impl Contract {
         for request in requests(machine, config.as_ref()) {
             let option = request.symbol.as_str();
             let found = match &config {
-                Some(config) => configured(config.value(option), machine.modules.listed),
+                Some(config) => match configured(config.value(option), machine.modules.listed) {
+                    // Wherever it came from, it answers.
+                    Found::Stranded if machine.has_trace(option) => Found::Loadable,
+                    // The machine's modules are not in the container.
+                    Found::Stranded if machine.container.is_some() => Found::Unseen,
+                    found => found,
+                },
                 None => traced(machine, option),
             };
             contract.add(&request, &found);
@@ -158,8 +171,8 @@ impl Loss {
     }
 }
 
-/// Who loses what: `dump of raw sockets (INET_RAW_DIAG)`, one clause per need.
-pub(super) fn needs(losses: &[Loss]) -> Vec<String> {
+/// Who loses what: `dump of raw sockets (INET_RAW_DIAG)`, one clause per need; a long list is cut.
+pub(super) fn needs(losses: &[Loss]) -> String {
     let mut needs: Vec<(&str, Vec<&str>)> = Vec::new();
     for loss in losses {
         // The first clause says it; behind it come examples and `criu check`'s names.
@@ -174,7 +187,12 @@ pub(super) fn needs(losses: &[Loss]) -> Vec<String> {
         }
     }
     let clause = |(need, options): (&str, Vec<&str>)| format!("{need} ({})", options.join(", "));
-    needs.into_iter().map(clause).collect()
+    let more = needs.len().saturating_sub(NAMED);
+    let mut clauses: Vec<String> = needs.into_iter().take(NAMED).map(clause).collect();
+    if more > 0 {
+        clauses.push(format!("and {more} more"));
+    }
+    clauses.join(", ")
 }
 
 /// What the fragment for CRIU asks of a kernel of this series and architecture.
@@ -215,11 +233,11 @@ fn configured(value: Option<&Value>, modules: bool) -> Found {
 
 /// One trace is enough: a family of sockets that is missing does not take the option's others with it.
 fn traced(machine: &Machine, option: &str) -> Found {
-    let mut traces = machine.traces.iter().filter(|trace| trace.option == option);
-    match (traces.clone().any(|trace| trace.there), traces.next()) {
+    let looked_for = machine.traces.iter().any(|trace| trace.option == option);
+    match (machine.has_trace(option), looked_for) {
         (true, _) => Found::BuiltIn,
-        (false, Some(_)) => Found::Missing,
-        (false, None) => Found::Unseen,
+        (false, true) => Found::Missing,
+        (false, false) => Found::Unseen,
     }
 }
 
@@ -242,7 +260,9 @@ mod tests {
             loss("B", "--x (criu check --feature y)"),
             loss("C", "dump of containers"),
         ];
-        assert_eq!(needs(&losses), ["dump of containers (A, C)", "--x (B)"]);
+        assert_eq!(needs(&losses), "dump of containers (A, C), --x (B)");
+        let many: Vec<Loss> = (0..8).map(|n| loss("A", &n.to_string())).collect();
+        assert!(needs(&many).ends_with("3 (A), 4 (A), and 3 more"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn judged(machine: &Machine, contract: &Contract) -> Check {
             format!(
                 "{} of the options that CRIU uses are there; lost: {}",
                 contract.kept,
-                needs(&contract.lost).join(", ")
+                needs(&contract.lost)
             ),
         )
         .next(format!(
@@ -186,6 +186,9 @@ fn modules(machine: &Machine) -> Check {
             Check::ok(id, format!("{count} modules on the disk of this kernel")).seen(folder)
         }
         (_, true) => Check::ok(id, format!("{count} modules")).seen(folder),
+        _ if machine.container.is_some() => {
+            Check::not_applicable(id, "the machine's modules are not in the container")
+        }
         (true, false) => Check::warn(
             id,
             "this kernel has no modules: what is not built in is lost",
@@ -219,12 +222,12 @@ pub(super) fn conclusion(machine: &Machine, contract: &Contract) -> String {
             format!("You need no custom kernel: {kernel} has all that CRIU needs; {proof}.")
         }
         (Stand::EnoughForMost, whose) => {
-            let needs = needs(&contract.lost).join(", ");
+            let needs = needs(&contract.lost);
             let start = match whose {
-                Whose::Custom => "The running kernel is enough",
-                _ => "You need no custom kernel: the stock kernel is enough",
+                Whose::Custom => "The running kernel",
+                _ => "You need no custom kernel: the stock kernel",
             };
-            format!("{start} unless you need {needs}; {proof}.")
+            format!("{start} is enough for all but this: {needs}; {proof}.")
         }
         (Stand::Lacking, _) => {
             let names: Vec<&str> = contract.broken.iter().map(|l| l.option.as_str()).collect();

@@ -103,6 +103,12 @@ impl Machine {
         }
     }
 
+    /// Whether an option left any trace.
+    pub(super) fn has_trace(&self, option: &str) -> bool {
+        let mut traces = self.traces.iter();
+        traces.any(|trace| trace.option == option && trace.there)
+    }
+
     /// `fail` where CRIU is to work in the end, `warn` where kernels are only made.
     pub(super) fn required(&self) -> super::Status {
         match self.is_wsl2() {

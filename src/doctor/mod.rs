@@ -140,10 +140,16 @@ impl Diagnosis {
         checks.extend(criu::checks(machine));
         checks.extend(build::checks(machine, &contract));
         checks.extend(devices::checks(machine));
+        let mut conclusion = kernel::conclusion(machine, &contract);
+        let stand = contract.stand();
+        let enough = matches!(stand, Stand::Enough | Stand::EnoughForMost);
+        if enough && checks.iter().any(|check| check.status == Status::Fail) {
+            conclusion.push_str(" What failed above comes first.");
+        }
         Self {
-            kernel: contract.stand(),
-            conclusion: kernel::conclusion(machine, &contract),
             checks,
+            kernel: stand,
+            conclusion,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Check, Diagnosis, Status};
 /// Columns of the screen.
 const WIDTH: usize = 100;
 /// Where the summaries begin.
-const INDENT: usize = 25;
+const INDENT: usize = 26;
 /// The groups and the check that each begins with.
 const GROUPS: [(&str, &str); 5] = [
     ("system", "where this is"),
@@ -82,7 +82,7 @@ fn line(check: &Check) -> String {
         true => check.summary.clone(),
         false => format!("{} [{}]", check.summary, check.evidence),
     };
-    let head = format!("  {:<8} {:<14}", check.status.word(), check.id);
+    let head = format!("  {:<8} {:<15}", check.status.word(), check.id);
     let mut text = format!("{head}{}", &wrapped(&said, INDENT)[INDENT..]);
     if let Some(hint) = check.hint.as_ref().filter(|_| check.status != Status::Ok) {
         text.push_str(&wrapped(&format!("next: {hint}"), INDENT));
@@ -115,7 +115,7 @@ mod tests {
         let check = Check::warn("disk", "word ".repeat(30)).seen("x").next("go");
         let text = line(&check);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("  warn     disk          word word"));
+        assert!(lines[0].starts_with("  warn     disk           word word"));
         assert!(lines[1].starts_with(&format!("{}word", " ".repeat(INDENT))));
         assert_eq!(
             lines.last(),

@@ -119,7 +119,9 @@ fn interop(machine: &Machine) -> Check {
 
 /// A question that Windows did not answer.
 pub(super) fn unasked(id: &'static str, summary: &str, why: &str) -> Check {
-    Check::unknown(id, summary)
-        .seen(why)
-        .next("wslk doctor --deep gives Windows more time")
+    let hint = match why.contains("no answer within") || why.contains("did not end") {
+        true => "wslk doctor --deep gives Windows more time",
+        false => "see that Windows programs start here: `cmd.exe /c ver`",
+    };
+    Check::unknown(id, summary).seen(why).next(hint)
 }

@@ -5,6 +5,7 @@
 use super::machine::{ConfigFacts, Machine};
 use super::system::unasked;
 use super::{Check, Status};
+use crate::wsl::host::Wsl;
 use crate::wsl::wslconfig::{Effect, Finding, Reading};
 
 /// The keys that choose a kernel, in lower case.
@@ -18,6 +19,9 @@ pub(super) fn checks(machine: &Machine) -> Vec<Check> {
 
 fn wslconfig(machine: &Machine) -> Check {
     let id = "wslconfig";
+    if machine.wsl == Wsl::One {
+        return Check::not_applicable(id, "what it says is for WSL2");
+    }
     match &machine.windows.config {
         None => Check::not_applicable(id, "there is no Windows profile here"),
         Some(Err(why)) => unasked(id, ".wslconfig cannot be read", why),

@@ -66,8 +66,8 @@ fn what_is_required_fails_and_nothing_else() {
         ("container", &[]),
         ("wsl1", &["system"]),
         ("wsl2-stock", &[]),
-        ("wsl2-mirrored", &["criu", "seccomp"]),
-        ("wsl2-broken-wslconfig", &["policy", "wslconfig", "criu"]),
+        ("wsl2-mirrored", &["seccomp"]),
+        ("wsl2-broken-wslconfig", &["wslconfig", "criu"]),
         ("wsl2-kernel-alone", &["contract", "sockets", "interop"]),
         ("wsl2-no-config", &[]),
     ];
