@@ -36,8 +36,11 @@ pub fn choose(
     }
 }
 
-/// Whether KVM works, or why not.
-fn prove_kvm(
+/// Whether KVM works, or why not; takes a second where it does. `scratch` is a folder for a small file.
+///
+/// # Errors
+/// Where QEMU is missing or cannot be run, which says nothing about KVM.
+pub fn prove_kvm(
     options: &BootOptions,
     runner: &dyn Runner,
     scratch: &Path,

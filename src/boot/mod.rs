@@ -29,6 +29,7 @@ mod tools;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::accel::prove_kvm;
 pub use self::error::BootError;
 pub use self::outcome::{
     Accel, BootReport, Failure, FailureKind, LayoutReport, ModulesReport, Phase, SCHEMA, Verdict,

@@ -292,7 +292,7 @@ impl Engine {
 fn answer(error: &ExecError) -> String {
     match error {
         ExecError::NotFound { .. } => "not installed".to_owned(),
-        ExecError::TimedOut { limit, .. } => format!("no answer within {} s", limit.as_secs()),
+        ExecError::TimedOut { limit, .. } => format!("no answer within {} s", limit.as_secs_f32()),
         ExecError::Failed { output, .. } => {
             let mut lines = output
                 .stderr

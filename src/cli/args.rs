@@ -75,6 +75,8 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Say where this machine stands before an hour is spent on a kernel.
+    Doctor(DoctorArgs),
     /// List the kernel tags of a repository, newest first, without cloning it.
     Tags(TagsArgs),
     /// Fetch and pin a source tree.
@@ -115,6 +117,7 @@ impl Verb {
                 | Self::Status(_)
                 | Self::Clean(_)
                 | Self::TrialCheck(_)
+                | Self::Doctor(_)
                 | Self::Completions(_)
                 | Self::Victim(_)
         )
@@ -184,6 +187,17 @@ pub struct GuestArgs {
     /// Dump and restore each scenario so many times.
     #[arg(long, value_name = "N")]
     pub cycles: Option<u32>,
+}
+
+/// `wslk doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Take the time for slow questions: whether KVM really works, what the graphics driver says.
+    #[arg(long)]
+    pub deep: bool,
+    /// The Windows profile, which holds .wslconfig [default: the one of whoever runs WSL].
+    #[arg(long, value_name = "DIR")]
+    pub windows_home: Option<PathBuf>,
 }
 
 /// `wslk tags`

@@ -4,6 +4,7 @@
 //! Must not know how anything is done; [`crate::pipeline`] does.
 
 mod args;
+mod doctor;
 mod outlook;
 mod output;
 mod proof;
@@ -44,7 +45,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     }
     let output = Output::new(cli.global.json, colour(cli.global.color));
     let exit = match dispatch(cli, &output) {
-        Ok(()) => Exit::Done,
+        Ok(exit) => exit,
         Err(error) => {
             output.error(&error);
             error.exit()
@@ -53,7 +54,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     exit as u8
 }
 
-fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
+fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
     let interrupt = Interrupt::listen().map_err(Error::Start)?;
     let session = Session {
         context: context(&cli.global, interrupt)?,
@@ -63,7 +64,8 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
     if !cli.verb.sees_windows() && !session.global.dry_run {
         pipeline::windows::tidy(&session.context);
     }
-    match cli.verb {
+    let done = match cli.verb {
+        Verb::Doctor(args) => return Ok(doctor::doctor(&session, args)),
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),
@@ -80,7 +82,8 @@ fn dispatch(cli: Cli, output: &Output) -> Result<(), Error> {
             Ok(())
         }
         Verb::Victim(_) => Ok(()),
-    }
+    };
+    done.map(|()| Exit::Done)
 }
 
 /// What every verb has at hand.

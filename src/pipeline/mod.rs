@@ -9,6 +9,7 @@ mod doors;
 mod inputs;
 mod outlook;
 mod prepared;
+pub mod running;
 pub mod windows;
 
 use std::path::PathBuf;

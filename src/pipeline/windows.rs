@@ -528,7 +528,8 @@ fn eyes(context: &Context) -> Eyes<'_> {
     }
 }
 
-fn surroundings() -> Surroundings {
+/// What this process knows of where it runs.
+pub(super) fn surroundings() -> Surroundings {
     let text = |name: &str| process::env_var(name)?.into_string().ok();
     let boot = files::read_if_there(Path::new("/proc/sys/kernel/random/boot_id"));
     Surroundings {
@@ -538,7 +539,7 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn absolute(path: impl AsRef<Path>) -> PathBuf {
+pub(super) fn absolute(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -60,12 +60,13 @@ pub fn check(criu: &Criu<'_>, release: &str, status: &str) -> (Ground, Option<Bl
     let blocked = privileges(status, &mut ground)
         .and_then(|()| no_seccomp(status))
         .and_then(|()| loopback(reachable()))
-        .and_then(|()| version(criu.version(), release, &mut ground))
+        .and_then(|()| version(&criu.version(), release, &mut ground))
         .err();
     (ground, blocked)
 }
 
-fn privileges(status: &str, ground: &mut Ground) -> Result<(), Blocked> {
+/// Whether a process with this `/proc/self/status` may do what CRIU does.
+pub fn privileges(status: &str, ground: &mut Ground) -> Result<(), Blocked> {
     let caps = field(status, "CapEff")
         .and_then(|hex| u64::from_str_radix(hex, 16).ok())
         .unwrap_or(0);
@@ -90,7 +91,7 @@ fn privileges(status: &str, ground: &mut Ground) -> Result<(), Blocked> {
 }
 
 /// The kernel does not let a tracer that is filtered itself suspend the filters of others.
-fn no_seccomp(status: &str) -> Result<(), Blocked> {
+pub fn no_seccomp(status: &str) -> Result<(), Blocked> {
     let number = |name| {
         field(status, name)
             .and_then(|text| text.parse::<u64>().ok())
@@ -127,13 +128,14 @@ fn loopback(reachable: io::Result<()>) -> Result<(), Blocked> {
     })
 }
 
-fn version(
-    answer: Result<Version, CriuError>,
+/// Whether a CRIU that answered so works on the kernel `release` at all.
+pub fn version(
+    answer: &Result<Version, CriuError>,
     release: &str,
     ground: &mut Ground,
 ) -> Result<(), Blocked> {
     let version = match answer {
-        Ok(version) => version,
+        Ok(version) => *version,
         Err(CriuError::Exec(ExecError::NotFound { .. })) => {
             return Err(Blocked::new(
                 "criu is not installed",
@@ -249,7 +251,7 @@ mod tests {
             let mut ground = Ground::default();
             let (major, minor, patch) = version;
             let answer =
-                super::version(Ok(Version::new(major, minor, patch)), release, &mut ground);
+                super::version(&Ok(Version::new(major, minor, patch)), release, &mut ground);
             assert_eq!(
                 (answer.is_ok(), !ground.warnings.is_empty()),
                 (works, warns),
@@ -267,7 +269,7 @@ mod tests {
             },
         );
         let answer = Criu::new("criu", &script).version();
-        let blocked = version(answer, "6.6.1", &mut Ground::default()).unwrap_err();
+        let blocked = version(&answer, "6.6.1", &mut Ground::default()).unwrap_err();
         assert_eq!(blocked.reason, "criu is not installed");
     }
 }

@@ -345,6 +345,13 @@ impl<'a> Windows<'a> {
         self.run(&cmd)?.success(&cmd).map(|_| ())
     }
 
+    /// The profile's folder and its drive, without the other folders of a [`Profile`]: half the questions.
+    pub fn home(&self) -> Result<(Place, Drive), HostError> {
+        let home = self.place_of("USERPROFILE")?;
+        let drive = mounted_drive(&home).unwrap_or_else(|| Drive::of(&home.linux));
+        Ok((home, drive))
+    }
+
     /// The folder in a Windows variable. `set` prints it whatever characters are in it, `echo` does not.
     fn place_of(&self, variable: &str) -> Result<Place, HostError> {
         let silent = |error: ExecError| HostError::NoProfile(error.to_string());

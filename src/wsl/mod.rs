@@ -5,10 +5,12 @@
 //! rollback builds on this module and has to work when everything else is broken.
 //!
 //! Read on with [`wslconfig`] (WSL's own grammar, the lossless edit and the linter) and [`path`]; then
-//! [`host`] (the profile, and Windows' own programs), [`version`] and [`policy`].
+//! [`host`] (the profile, and Windows' own programs), [`version`], [`packaged`] and
+//! [`policy`].
 
 pub mod decode;
 pub mod host;
+pub mod packaged;
 pub mod path;
 pub mod policy;
 pub mod version;

@@ -65,6 +65,12 @@ impl FromStr for WslVersion {
     }
 }
 
+impl From<[u32; 4]> for WslVersion {
+    fn from(numbers: [u32; 4]) -> Self {
+        Self(numbers)
+    }
+}
+
 impl TryFrom<String> for WslVersion {
     type Error = NotAVersion;
 

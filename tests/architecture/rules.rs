@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["smoke"],
     &["boot"],
     &["install"],
-    &["settings", "status", "error", "exit", "pipeline"],
+    &["settings", "status", "doctor", "error", "exit", "pipeline"],
     &["cli"],
     &["main", "lib"],
 ];
@@ -48,8 +48,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("close_fds", &["smoke/suite"]),
     ("diffy", &["source/patches"]),
     ("duct", &["exec/duct"]),
-    // Kernel tarballs; the initramfs, and the guest's /proc/config.gz.
-    ("flate2", &["source/unpack", "boot"]),
+    // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.
+    ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
     ("indicatif", &["report/terminal"]),
     ("liblzma", &["source/unpack"]),
