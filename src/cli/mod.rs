@@ -71,7 +71,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
         Verb::Config(args) => verbs::config(&session, args),
         Verb::Explain(args) => verbs::explain(&session, args),
         Verb::Build(args) => verbs::build(&session, args),
-        Verb::Boot(args) => verbs::boot(&session, args),
+        Verb::Boot(args) => return verbs::boot(&session, args),
         Verb::Install(args) => windows::install(&session, args),
         Verb::Rollback(args) => windows::rollback(&session, args),
         Verb::Status(args) => windows::status(&session, args),

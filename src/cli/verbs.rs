@@ -12,6 +12,7 @@ use super::{Session, outlook, output, proof};
 use crate::artefact::BuildId;
 use crate::boot::BootReport;
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::files;
 use crate::pipeline::{self, Controlled, Goal};
 use crate::settings::{Overrides, Settings};
@@ -158,10 +159,10 @@ pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error>
     Ok(())
 }
 
-pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
+pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<Exit, Error> {
     let settings = session.settings(overrides!(args.engine, args.guest))?;
     if only_looked(session, &settings, &Goal::Boot(args.build.clone()))? {
-        return Ok(());
+        return Ok(Exit::Done);
     }
     if let Some(control) = &args.control {
         let found = pipeline::boot_with_control(&session.context, &settings, &args.build, control)?;
@@ -172,11 +173,11 @@ pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<(), Error> {
     session
         .output
         .answer("boot", &proof, &proof.text("boot-tested"));
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// The comparison is the answer, also where the kernel in question failed.
-fn show_controlled(session: &Session<'_>, found: Controlled) -> Result<(), Error> {
+fn show_controlled(session: &Session<'_>, found: Controlled) -> Result<Exit, Error> {
     #[derive(Serialize)]
     struct Answer<'a> {
         #[serde(flatten)]
@@ -202,8 +203,8 @@ fn show_controlled(session: &Session<'_>, found: Controlled) -> Result<(), Error
     };
     session.output.answer("boot", &answer, &text);
     match found.report.passed() {
-        true => Ok(()),
-        false => Err(Error::KernelFailed(Box::new(found.report))),
+        true => Ok(Exit::Done),
+        false => Ok(Error::KernelFailed(Box::new(found.report)).exit()),
     }
 }
 

@@ -140,6 +140,21 @@ fn a_kernel_without_unix_diag_fails(story: &Story, good: &Path) -> PathBuf {
     folders.find(stock).expect("kept")
 }
 
+/// The unfit kernel as control: what it cannot do is what the good one adds.
+fn a_control_shows_what_a_kernel_adds(story: &Story, good: &Path, unfit: &Path) {
+    let name = |folder: &Path| folder.file_name().expect("a name").to_owned();
+    let id = |folder: &Path| name(folder).into_string().expect("text");
+    let (good, control) = (id(good), format!("--control={}", id(unfit)));
+    let mut boot = story.wslk(&["boot", &good, &control, "--engine", &story.engine]);
+    let found = Story::ends(&mut boot, 0);
+    assert_eq!(found["control"]["build"], id(unfit).as_str());
+    let adds = found["control"]["adds"].as_array().expect("a list");
+    assert!(adds.iter().any(|name| name == "unix"), "{found}");
+    assert_eq!(found["control"]["loses"], serde_json::json!([]));
+    let conclusion = found["control"]["conclusion"].as_str().expect("text");
+    assert!(conclusion.starts_with("this kernel adds "), "{conclusion}");
+}
+
 fn fragments_that_disagree_are_4(story: &Story) {
     let fragment = story.folder.join("mine.config");
     fs::write(&fragment, "# CONFIG_UNIX_DIAG is not set\n").expect("written");
@@ -203,5 +218,6 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     a_missing_qemu_is_7(&story);
     let good = PathBuf::from(good["folder"].as_str().expect("text"));
     let unfit = a_kernel_without_unix_diag_fails(&story, &good);
+    a_control_shows_what_a_kernel_adds(&story, &good, &unfit);
     trial::real_kernels_are_tried(folder.path(), &good, &unfit);
 }
