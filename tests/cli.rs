@@ -216,3 +216,18 @@ fn completions_are_printed_for_each_shell() {
         assert!(!assert.get_output().stdout.is_empty(), "{shell}");
     }
 }
+
+#[test]
+fn the_doctor_answers_with_a_document_and_fails_by_what_failed() {
+    let bench = Bench::new();
+    let mut command = bench.wslk(&["doctor", "--json"]);
+    let output = command.output().expect("ran");
+    let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(document["schema"], "wslk/doctor/1");
+    let checks = document["checks"].as_array().expect("checks");
+    let failed = checks.iter().any(|check| check["status"] == "fail");
+    let code = if failed { 9 } else { 0 };
+    assert_eq!(output.status.code(), Some(code), "{document}");
+    assert!(checks.len() > 15 && document["conclusion"].is_string());
+    assert!(!bench.path("home").exists(), "a look leaves nothing");
+}

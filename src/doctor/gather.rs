@@ -25,22 +25,27 @@ use crate::wsl::path::WindowsPath;
 use crate::wsl::policy::Policy;
 use crate::wsl::wslconfig::{Facts, KERNEL, KERNEL_MODULES, WslConfig, is_misnamed};
 
-/// Time for one program; two that are asked in turn get this each.
-const SHORT: Duration = Duration::from_millis(400);
+/// Time for a program.
+const SHORT: Duration = Duration::from_millis(800);
+/// Time for each of two programs that are asked in turn.
+const HALF: Duration = Duration::from_millis(400);
 /// The same where there is time.
 const LONG: Duration = Duration::from_secs(15);
 
 /// Looks at everything.
 #[must_use]
 pub fn gather(place: &Place) -> Machine {
-    let limit = if place.deep { LONG } else { SHORT };
-    let hurry = Arc::new(Hurry::new(Arc::clone(&place.runner), limit));
-    let runner: &dyn Runner = hurry.as_ref();
+    let hurry = |limit| Hurry::new(Arc::clone(&place.runner), limit);
+    let (one, each) = match place.deep {
+        true => (hurry(LONG), hurry(LONG)),
+        false => (hurry(SHORT), hurry(HALF)),
+    };
+    let runner: &dyn Runner = &one;
     let asked = thread::scope(|scope| {
-        let engine = scope.spawn(|| engine(hurry.clone()));
+        let engine = scope.spawn(|| engine(Arc::new(each.clone())));
         let criu = scope.spawn(|| Criu::new("criu", runner).version());
         let smi = scope.spawn(|| driver(place, runner));
-        let windows = windows(place, runner);
+        let windows = windows(place, runner, &each);
         (
             joined(engine).unwrap_or_else(|| Err("nobody answered".to_owned())),
             criu.join()
@@ -296,7 +301,7 @@ fn driver(place: &Place, runner: &dyn Runner) -> Answer<String> {
 }
 
 /// Asks Windows everything at once.
-fn windows(place: &Place, runner: &dyn Runner) -> WindowsSide {
+fn windows(place: &Place, runner: &dyn Runner, each: &dyn Runner) -> WindowsSide {
     let inside =
         place.surroundings.wsl() != Wsl::No && container(&Files::at(&place.root)).is_none();
     if !inside {
@@ -322,7 +327,7 @@ fn windows(place: &Place, runner: &dyn Runner) -> WindowsSide {
         let networking = scope.spawn(|| networking(runner));
         let home = scope.spawn(|| match &place.windows_home {
             Some(home) => Profile::at(home).map(|profile| (profile.home, profile.drive)),
-            None => windows.home(),
+            None => Windows::new(each).home(),
         });
         let policy = joined(policy);
         let allowed = match &policy {
