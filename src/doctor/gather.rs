@@ -21,6 +21,7 @@ use crate::install::check::{self, Expected, Eyes};
 use crate::report::Reporter;
 use crate::smoke::criu::Criu;
 use crate::wsl::host::{Drive, Profile, Windows, Wsl};
+use crate::wsl::mounts::file_system;
 use crate::wsl::path::WindowsPath;
 use crate::wsl::policy::Policy;
 use crate::wsl::wslconfig::{Facts, KERNEL, KERNEL_MODULES, WslConfig, is_misnamed};
@@ -219,18 +220,6 @@ fn kvm(files: &Files<'_>) -> Option<Result<(), String>> {
         let opened = File::options().read(true).write(true).open(&device);
         opened.map(|_| ()).map_err(|error| error.to_string())
     })
-}
-
-/// The type of the file system that a folder is, or will be, on.
-fn file_system(mounts: &str, folder: &Path) -> Option<String> {
-    let mounted = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        Some((words.next()?.replace("\\040", " "), words.next()?))
-    });
-    mounted
-        .filter(|(at, _)| folder.starts_with(at))
-        .max_by_key(|(at, _)| at.len())
-        .map(|(_, kind)| kind.to_owned())
 }
 
 /// What the machine has, or what a container may use of it; then swap.

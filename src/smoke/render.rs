@@ -114,17 +114,11 @@ mod tests {
     use super::*;
 
     fn scenario(name: &str, verdict: Verdict, reason: Option<&str>) -> ScenarioReport {
-        ScenarioReport {
-            name: name.to_owned(),
-            verdict,
-            cycles: 2,
-            reason: reason.map(str::to_owned),
-            hint: None,
-            options: Vec::new(),
-            missing: Vec::new(),
-            errors: vec!["Error: x".to_owned()],
-            seconds: 0.5,
-        }
+        let document = serde_json::json!({
+            "name": name, "verdict": verdict, "reason": reason, "cycles": 2,
+            "options": [], "errors": ["Error: x"], "seconds": 0.5,
+        });
+        serde_json::from_value(document).expect("a report")
     }
 
     fn report() -> SmokeReport {
