@@ -43,6 +43,11 @@ fn engine(machine: &Machine) -> Check {
                 .seen(tried)
                 .next("wslk doctor --deep gives it more time")
         }
+        Err(tried) if tried.contains("ermission denied") => {
+            Check::warn(id, "the container engine does not let this user in")
+                .seen(tried)
+                .next("sudo usermod -aG docker $USER, then log in again")
+        }
         Err(tried) => Check::warn(id, "no container engine answers, so nothing can be built")
             .seen(tried)
             .next("start it, for example with `sudo service docker start`; in WSL Docker Desktop must be running"),
