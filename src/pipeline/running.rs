@@ -126,7 +126,7 @@ impl Trial {
     }
 }
 
-/// What [`smoke`] would do.
+/// What [`smoke()`] would do.
 pub fn smoke_outlook(trial: Trial) -> Result<Vec<Step>, Error> {
     let trial = trial.checked()?;
     let titles = scenario::ALL.iter().flat_map(|scenario| {
