@@ -8,6 +8,7 @@ use crate::build::BuildError;
 use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
+use crate::pipeline::running::RunningError;
 use crate::settings::SettingsError;
 use crate::source::SourceError;
 
@@ -38,6 +39,9 @@ pub enum Error {
     /// The installation or the way back was refused, or a check of the running system failed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// The suite was not run on this machine.
+    #[error(transparent)]
+    Running(#[from] RunningError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -68,6 +72,7 @@ impl Error {
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Install(error) => error.hint(),
+            Self::Running(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
@@ -89,6 +94,7 @@ impl Error {
             Self::KernelFailed(_) => "kernel-failed",
             Self::Install(InstallError::Checks(_)) => "check",
             Self::Install(_) => "install",
+            Self::Running(_) => "smoke",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

@@ -8,6 +8,7 @@ use crate::exec::ExecError;
 use crate::files::LockError;
 use crate::install::InstallError;
 use crate::kconfig::{KconfigError, SolverError};
+use crate::pipeline::running::RunningError;
 use crate::source::{Fault, SourceError};
 
 /// How wslk ends.
@@ -53,6 +54,8 @@ impl Error {
             Self::Boot(error) => boot(error),
             Self::KernelFailed(_) => Exit::KernelFailed,
             Self::Install(error) => install(error),
+            Self::Running(RunningError::NoScenario { .. }) => Exit::Usage,
+            Self::Running(RunningError::Interrupted) => Exit::Interrupted,
             Self::Lock(LockError::Held(_)) => Exit::Locked,
             Self::Lock(LockError::File(_)) | Self::File(_) => Exit::Usage,
             Self::Architecture(_) => Exit::CannotTest,

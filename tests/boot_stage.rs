@@ -167,7 +167,16 @@ fn a_pass_leaves_its_evidence_and_nothing_else() {
         .collect();
     assert_eq!(phases, ["kernel", "setup", "smoke", "end"]);
     assert_eq!(boot::read_report(&bench.path("boot")).unwrap(), report);
-    assert_eq!(bench.left(), ["agent.jsonl", "console.log", "report.json"]);
+    assert_eq!(
+        bench.left(),
+        [
+            "agent.jsonl",
+            "console.log",
+            "report.json",
+            "report.junit.xml",
+            "report.tap"
+        ]
+    );
 }
 
 #[test]

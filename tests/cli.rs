@@ -66,6 +66,8 @@ fn help_fits_a_screen_and_names_every_verb() {
         .clone();
     let text = String::from_utf8(output).expect("text");
     for verb in [
+        "doctor",
+        "smoke",
         "tags",
         "fetch",
         "config",
@@ -215,4 +217,56 @@ fn completions_are_printed_for_each_shell() {
             .success();
         assert!(!assert.get_output().stdout.is_empty(), "{shell}");
     }
+}
+
+#[test]
+fn the_doctor_answers_with_a_document_and_fails_by_what_failed() {
+    let bench = Bench::new();
+    let mut command = bench.wslk(&["doctor", "--json"]);
+    let output = command.output().expect("ran");
+    let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(document["schema"], "wslk/doctor/1");
+    let checks = document["checks"].as_array().expect("checks");
+    let failed = checks.iter().any(|check| check["status"] == "fail");
+    let code = if failed { 9 } else { 0 };
+    assert_eq!(output.status.code(), Some(code), "{document}");
+    assert!(checks.len() > 15 && document["conclusion"].is_string());
+    assert!(!bench.path("home").exists(), "a look leaves nothing");
+}
+
+#[test]
+fn a_suite_that_cannot_run_skips_everything_in_every_form() {
+    let bench = Bench::new();
+    let run = |args: &[&str]| {
+        let mut command = bench.wslk(&[&["smoke"], args].concat());
+        // No CRIU here, whoever runs the test.
+        let output = command.env("PATH", bench.path("empty")).output();
+        output.expect("ran")
+    };
+    let output = run(&["--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    if document["blocked"].is_null() {
+        // A CRIU in a folder that the suite always looks into.
+        return;
+    }
+    assert_eq!(output.status.code(), Some(7), "{document}");
+    assert_eq!(document["schema"], "wslk/smoke/1");
+    assert_eq!(document["verdict"], "not-testable");
+    let scenarios = document["scenarios"].as_array().expect("scenarios").len();
+    let tap = run(&["--format", "tap", "--only", "udp"]);
+    assert_eq!(tap.status.code(), Some(7));
+    let tap = String::from_utf8(tap.stdout).expect("text");
+    assert!(
+        tap.starts_with("TAP version 14\n1..1\n") && tap.contains("ok 1 - udp # SKIP "),
+        "{tap}"
+    );
+    let table = run(&["--output", "report.xml"]);
+    let said = String::from_utf8(table.stdout).expect("text");
+    assert!(said.contains("nothing could be tested"), "{said}");
+    let xml = fs::read_to_string(bench.path("report.xml")).expect("written");
+    let document = roxmltree::Document::parse(&xml).expect("well formed");
+    let suite = document.root_element();
+    let skipped = suite.attribute("skipped").expect("counted");
+    assert_eq!(skipped, scenarios.to_string());
+    assert_eq!(run(&["--only", "nosuch"]).status.code(), Some(2));
 }

@@ -15,6 +15,7 @@
 
 mod accel;
 pub mod agent;
+mod cases;
 mod console;
 mod cpio;
 mod elf;
@@ -35,7 +36,7 @@ pub use self::outcome::{
     Accel, BootReport, Failure, FailureKind, LayoutReport, ModulesReport, Phase, SCHEMA, Verdict,
 };
 pub use self::plan::Plan;
-pub use self::run::{REPORT, Stand, plan, read_report, test};
+pub use self::run::{JUNIT, REPORT, Stand, TAP, plan, read_report, test};
 pub use self::tools::{GuestTools, ToolSource};
 
 /// What is tested.

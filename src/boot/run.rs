@@ -20,6 +20,10 @@ use crate::report::{Reporter, Unit};
 
 /// The evidence, in the folder of a test.
 pub const REPORT: &str = "report.json";
+/// The same as JUnit XML.
+pub const JUNIT: &str = "report.junit.xml";
+/// The same as a TAP stream.
+pub const TAP: &str = "report.tap";
 /// Time that the suite gives one scenario; an emulated processor is slow.
 const SCENARIO_SECONDS: u64 = 240;
 
@@ -74,6 +78,9 @@ pub fn test(
     let report = run.report(subject)?;
     let text = serde_json::to_string_pretty(&report).unwrap_or_default();
     files::replace(&stand.out.join(REPORT), text)?;
+    let cases = report.cases();
+    files::replace(&stand.out.join(JUNIT), cases.junit())?;
+    files::replace(&stand.out.join(TAP), cases.tap())?;
     match report.verdict {
         Verdict::NotTestable => Err(BootError::Untested(report.untested)),
         Verdict::Passed | Verdict::Failed => Ok(report),

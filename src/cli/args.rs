@@ -97,6 +97,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// Remove installed kernels that nothing needs any more.
     Clean(CleanArgs),
+    /// Dump and restore real processes on this machine with CRIU, and judge them by their data.
+    Smoke(SmokeArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Check the running system; what tries a new kernel from Windows runs this.
@@ -118,6 +120,7 @@ impl Verb {
                 | Self::Clean(_)
                 | Self::TrialCheck(_)
                 | Self::Doctor(_)
+                | Self::Smoke(_)
                 | Self::Completions(_)
                 | Self::Victim(_)
         )
@@ -198,6 +201,36 @@ pub struct DoctorArgs {
     /// The Windows profile, which holds .wslconfig [default: the one of whoever runs WSL].
     #[arg(long, value_name = "DIR")]
     pub windows_home: Option<PathBuf>,
+}
+
+/// `wslk smoke`
+#[derive(Debug, Args)]
+pub struct SmokeArgs {
+    /// Only this scenario; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Dump and restore each scenario so many times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub cycles: Option<u32>,
+    /// How to write the report [default: table; with --output by the file's name].
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub format: Option<SmokeFormat>,
+    /// Write the report into this file, and the table to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SmokeFormat {
+    /// A table for people.
+    Table,
+    /// The document `wslk/smoke/1`.
+    Json,
+    /// JUnit XML, for continuous integration.
+    Junit,
+    /// TAP 14.
+    Tap,
 }
 
 /// `wslk tags`

@@ -8,6 +8,7 @@ mod doctor;
 mod outlook;
 mod output;
 mod proof;
+mod smoke;
 mod table;
 mod verbs;
 mod windows;
@@ -20,6 +21,7 @@ use clap::Parser as _;
 
 use self::args::{Cli, Color, Global, Verb};
 use self::output::Output;
+use crate::boot;
 use crate::error::Error;
 use crate::exec::Duct;
 use crate::exit::Exit;
@@ -28,7 +30,7 @@ use crate::pipeline::{self, Context};
 use crate::process::{self, Interrupt};
 use crate::report::{Lines, Reporter, Sink, Terminal};
 use crate::settings::{self, Place};
-use crate::{boot, smoke};
+use crate::smoke::victim;
 
 /// Does what the arguments say and returns the exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
@@ -41,7 +43,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => return output::usage(&error),
     };
     if let Verb::Victim(victim) = &cli.verb {
-        return smoke::victim::run(&victim.rest);
+        return victim::run(&victim.rest);
     }
     let output = Output::new(cli.global.json, colour(cli.global.color));
     let exit = match dispatch(cli, &output) {
@@ -66,6 +68,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
     }
     let done = match cli.verb {
         Verb::Doctor(args) => return Ok(doctor::doctor(&session, args)),
+        Verb::Smoke(args) => return smoke::smoke(&session, args),
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),

@@ -43,10 +43,7 @@ impl Output {
     /// Answers a verb: `body` as a JSON document with `--json`, else `text`.
     pub(super) fn answer(&self, verb: &str, body: &impl Serialize, text: &str) {
         if self.json {
-            print_json(&Document {
-                schema: format!("wslk/{verb}/1"),
-                body,
-            });
+            print(&document(verb, body));
         } else {
             print(text);
         }
@@ -55,13 +52,13 @@ impl Output {
     /// Tells why there is no answer.
     pub(super) fn error(&self, error: &Error) {
         if self.json {
-            print_json(&Failure {
+            print(&json(&Failure {
                 schema: "wslk/error/1",
                 code: error.exit() as u8,
                 kind: error.kind(),
                 message: error.chain(),
                 hint: error.hint(),
-            });
+            }));
         }
         let (bold, plain) = if self.colour {
             ("\x1b[1;31m", "\x1b[0m")
@@ -99,10 +96,18 @@ pub(super) fn print(text: &str) {
     let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn print_json(document: &impl Serialize) {
+/// A verb's answer as a document.
+pub(super) fn document(verb: &str, body: &impl Serialize) -> String {
+    json(&Document {
+        schema: format!("wslk/{verb}/1"),
+        body,
+    })
+}
+
+fn json(document: &impl Serialize) -> String {
     let text =
         serde_json::to_string_pretty(document).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
-    print(&format!("{text}\n"));
+    text + "\n"
 }
 
 /// Help and version go to standard output, bad usage to standard error.

@@ -7,6 +7,7 @@ use super::contract::{Contract, Stand};
 use super::machine::Machine;
 use super::{Check, Status};
 use crate::wsl::host::Wsl;
+use crate::wsl::mounts::is_foreign;
 
 const GIB: u64 = 1 << 30;
 /// Source, object files, modules disk and images of one build of Microsoft's configuration.
@@ -15,9 +16,6 @@ const ROOM: u64 = 12 * GIB;
 const NO_ROOM: u64 = 4 * GIB;
 /// What linking a kernel with BTF takes at its peak.
 const MEMORY: u64 = 4 * GIB;
-/// File systems that Windows serves: slow, without Linux' rights, and nothing that CRIU can dump.
-const FOREIGN: [&str; 4] = ["9p", "drvfs", "virtiofs", "fuseblk"];
-
 pub(super) fn checks(machine: &Machine, contract: &Contract) -> Vec<Check> {
     if machine.wsl == Wsl::One {
         let none = |id| Check::not_applicable(id, "nothing is built under WSL1");
@@ -44,6 +42,11 @@ fn engine(machine: &Machine) -> Check {
             Check::unknown(id, "no container engine answered in time")
                 .seen(tried)
                 .next("wslk doctor --deep gives it more time")
+        }
+        Err(tried) if tried.contains("ermission denied") => {
+            Check::warn(id, "the container engine does not let this user in")
+                .seen(tried)
+                .next("sudo usermod -aG docker $USER, then log in again")
         }
         Err(tried) => Check::warn(id, "no container engine answers, so nothing can be built")
             .seen(tried)
@@ -91,11 +94,7 @@ fn disk(machine: &Machine, contract: &Contract) -> Check {
         return Check::unknown(id, "the free space cannot be seen").seen(seen);
     };
     let free_text = gib(free);
-    if let Some(kind) = machine
-        .home_fs
-        .as_deref()
-        .filter(|kind| FOREIGN.contains(kind))
-    {
+    if let Some(kind) = machine.home_fs.as_deref().filter(|kind| is_foreign(kind)) {
         return Check::warn(
             id,
             format!("{free_text} are free, on a file system of Windows ({kind})"),

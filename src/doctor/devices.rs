@@ -7,6 +7,8 @@ use super::machine::{Answer, Gpu, Machine};
 use crate::install::check::Status;
 use crate::wsl::host::Wsl;
 
+/// The first branch of NVIDIA's drivers that does.
+const CHECKPOINTS: u32 = 570;
 /// Docker Desktop's own distribution.
 const DOCKER_DESKTOP: &str = "docker-desktop";
 
@@ -67,6 +69,7 @@ fn gpu(machine: &Machine) -> Check {
         }
         (false, false) => return Check::ok(id, "none").seen("no /dev/dxg, no /dev/nvidia0"),
     };
+    let check = aged(check, gpu);
     match &gpu.said {
         Some(Ok(said)) => check.seen(format!("nvidia-smi: {}", said.replace('\n', "; "))),
         Some(Err(why)) => Check::warn(id, "the driver does not answer")
@@ -74,6 +77,37 @@ fn gpu(machine: &Machine) -> Check {
             .next("start the driver's own nvidia-smi by hand"),
         None => check,
     }
+}
+
+/// cuda-checkpoint is in the driver; from 570 on it also lets go of NVML and works under CRIU 4.
+fn aged(check: Check, gpu: &Gpu) -> Check {
+    let said = gpu.said.as_ref().and_then(|said| said.as_ref().ok());
+    let told = said.or(gpu.native.as_ref());
+    match told
+        .and_then(|text| driver(text))
+        .filter(|major| *major < CHECKPOINTS)
+    {
+        Some(major) => Check::warn(
+            check.id,
+            format!(
+                "{}; driver {major} cannot checkpoint a process of CUDA under CRIU",
+                check.summary
+            ),
+        )
+        .seen(check.evidence)
+        .next(format!("install driver {CHECKPOINTS} or later")),
+        None => check,
+    }
+}
+
+/// The branch in `NVIDIA GeForce RTX 4090, 577.00` and `… Kernel Module  575.57.08  Tue May …`.
+fn driver(text: &str) -> Option<u32> {
+    let version = |word: &str| -> Option<u32> {
+        let (major, minor) = word.trim_end_matches(',').split_once('.')?;
+        let numbers = minor.chars().all(|c| c.is_ascii_digit() || c == '.');
+        major.parse().ok().filter(|_| numbers)
+    };
+    text.split_whitespace().find_map(version)
 }
 
 fn windows_gpu(id: &'static str, gpu: &Gpu) -> Check {
@@ -105,5 +139,36 @@ fn unasked(said: &Answer<String>) -> &'static str {
     match said {
         None => "; --deep asks it for its version",
         Some(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_branch_of_a_driver_is_found() {
+        let table = [
+            ("NVIDIA GeForce RTX 4090, 577.00", Some(577)),
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12",
+                Some(535),
+            ),
+            ("", None),
+        ];
+        for (text, branch) in table {
+            assert_eq!(driver(text), branch, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_old_driver_is_named() {
+        let gpu = |version: &str| Gpu {
+            native: Some(format!("NVRM version: Module {version}")),
+            ..Gpu::default()
+        };
+        let check = || Check::ok("gpu", "there");
+        assert_eq!(aged(check(), &gpu("575.57.08")), check());
+        assert!(aged(check(), &gpu("550.1")).summary.contains("driver 550"));
     }
 }

@@ -21,26 +21,32 @@ use crate::install::check::{self, Expected, Eyes};
 use crate::report::Reporter;
 use crate::smoke::criu::Criu;
 use crate::wsl::host::{Drive, Profile, Windows, Wsl};
+use crate::wsl::mounts::file_system;
 use crate::wsl::path::WindowsPath;
 use crate::wsl::policy::Policy;
 use crate::wsl::wslconfig::{Facts, KERNEL, KERNEL_MODULES, WslConfig, is_misnamed};
 
-/// Time for one program; two that are asked in turn get this each.
-const SHORT: Duration = Duration::from_millis(400);
+/// Time for a program.
+const SHORT: Duration = Duration::from_millis(800);
+/// Time for each of two programs that are asked in turn.
+const HALF: Duration = Duration::from_millis(400);
 /// The same where there is time.
 const LONG: Duration = Duration::from_secs(15);
 
 /// Looks at everything.
 #[must_use]
 pub fn gather(place: &Place) -> Machine {
-    let limit = if place.deep { LONG } else { SHORT };
-    let hurry = Arc::new(Hurry::new(Arc::clone(&place.runner), limit));
-    let runner: &dyn Runner = hurry.as_ref();
+    let hurry = |limit| Hurry::new(Arc::clone(&place.runner), limit);
+    let (one, each) = match place.deep {
+        true => (hurry(LONG), hurry(LONG)),
+        false => (hurry(SHORT), hurry(HALF)),
+    };
+    let runner: &dyn Runner = &one;
     let asked = thread::scope(|scope| {
-        let engine = scope.spawn(|| engine(hurry.clone()));
+        let engine = scope.spawn(|| engine(Arc::new(each.clone())));
         let criu = scope.spawn(|| Criu::new("criu", runner).version());
         let smi = scope.spawn(|| driver(place, runner));
-        let windows = windows(place, runner);
+        let windows = windows(place, runner, &each);
         (
             joined(engine).unwrap_or_else(|| Err("nobody answered".to_owned())),
             criu.join()
@@ -216,18 +222,6 @@ fn kvm(files: &Files<'_>) -> Option<Result<(), String>> {
     })
 }
 
-/// The type of the file system that a folder is, or will be, on.
-fn file_system(mounts: &str, folder: &Path) -> Option<String> {
-    let mounted = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        Some((words.next()?.replace("\\040", " "), words.next()?))
-    });
-    mounted
-        .filter(|(at, _)| folder.starts_with(at))
-        .max_by_key(|(at, _)| at.len())
-        .map(|(_, kind)| kind.to_owned())
-}
-
 /// What the machine has, or what a container may use of it; then swap.
 fn memory(files: &Files<'_>) -> Option<(u64, u64)> {
     let text = files.text("proc/meminfo");
@@ -296,7 +290,7 @@ fn driver(place: &Place, runner: &dyn Runner) -> Answer<String> {
 }
 
 /// Asks Windows everything at once.
-fn windows(place: &Place, runner: &dyn Runner) -> WindowsSide {
+fn windows(place: &Place, runner: &dyn Runner, each: &dyn Runner) -> WindowsSide {
     let inside =
         place.surroundings.wsl() != Wsl::No && container(&Files::at(&place.root)).is_none();
     if !inside {
@@ -322,7 +316,7 @@ fn windows(place: &Place, runner: &dyn Runner) -> WindowsSide {
         let networking = scope.spawn(|| networking(runner));
         let home = scope.spawn(|| match &place.windows_home {
             Some(home) => Profile::at(home).map(|profile| (profile.home, profile.drive)),
-            None => windows.home(),
+            None => Windows::new(each).home(),
         });
         let policy = joined(policy);
         let allowed = match &policy {

@@ -4,6 +4,7 @@
 //! [`Terminal`] bars, plain [`Lines`], a machine-readable log. Must not know what the stages do.
 //! Order: a task starts, moves on, ends; messages come in the order in which they were sent.
 
+mod cases;
 mod lines;
 mod log;
 mod terminal;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub use self::cases::{Case, Cases, Outcome};
 pub use self::lines::Lines;
 pub use self::log::Log;
 pub use self::terminal::Terminal;

@@ -31,6 +31,7 @@ pub mod victim;
 mod body;
 mod cycle;
 mod payload;
+mod render;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,10 +6,11 @@
 //!
 //! Read on with [`wslconfig`] (WSL's own grammar, the lossless edit and the linter) and [`path`]; then
 //! [`host`] (the profile, and Windows' own programs), [`version`], [`packaged`] and
-//! [`policy`].
+//! [`policy`]; [`mounts`] tells its file systems.
 
 pub mod decode;
 pub mod host;
+pub mod mounts;
 pub mod packaged;
 pub mod path;
 pub mod policy;

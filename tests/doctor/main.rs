@@ -125,7 +125,8 @@ fn programs_that_hang_do_not_hang_the_doctor() {
     machine.everything_hangs();
     let began = Instant::now();
     let diagnosis = Diagnosis::of(&gather(&machine.place()));
-    assert!(began.elapsed().as_secs_f32() < 1.0, "{:?}", began.elapsed());
+    // A second is what it takes; a busy machine may need another to start all the programs.
+    assert!(began.elapsed().as_secs_f32() < 2.0, "{:?}", began.elapsed());
     let of = |id| {
         diagnosis
             .checks

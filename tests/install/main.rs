@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bench;
+mod doctor;
 mod kills;
 mod refusals;
 mod requirements;
