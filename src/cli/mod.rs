@@ -7,6 +7,7 @@ mod args;
 mod doctor;
 mod outlook;
 mod output;
+mod probe;
 mod proof;
 mod smoke;
 mod table;
@@ -44,6 +45,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     };
     if let Verb::Victim(victim) = &cli.verb {
         return victim::run(&victim.rest);
+    }
+    if let Verb::ProbePart(part) = &cli.verb {
+        return crate::probe::part::run(&part.rest);
     }
     let output = Output::new(cli.global.json, colour(cli.global.color));
     let exit = match dispatch(cli, &output) {
@@ -84,7 +88,8 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
             verbs::completions(&args);
             Ok(())
         }
-        Verb::Victim(_) => Ok(()),
+        Verb::Probe(args) => probe::probe(&session, args),
+        Verb::Victim(_) | Verb::ProbePart(_) => Ok(()),
     };
     done.map(|()| Exit::Done)
 }

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["build"],
     &["artefact"],
     &["smoke"],
+    &["probe"],
     &["boot"],
     &["install"],
     &["settings", "status", "doctor", "error", "exit", "pipeline"],
@@ -42,6 +43,8 @@ const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "re
 /// Who may name a package: files and folders of `src`. One owner each, so that a package can be replaced
 /// in one place, and so that its types do not spread.
 const OWNERS: &[(&str, &[&str])] = &[
+    // Pages for people.
+    ("askama", &["probe/page"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     // Files that a child must not inherit.
@@ -52,6 +55,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
     ("indicatif", &["report/terminal"]),
+    // NVIDIA's libraries, at run time.
+    ("libloading", &["probe/driver"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
@@ -99,11 +104,17 @@ const AMBIENT: &[(&str, &str, &[&str])] = &[
         &["process"],
     ),
     ("std::process::exit", "`main` returns an exit code", &[]),
-    // The guest's init is nobody's child, and a victim is itself what is tested.
+    // The guest's init is nobody's child; victims and holders are themselves what is tested.
     (
         "std::process::Command",
         "programs run through `exec`",
-        &["exec/duct", "boot/agent", "smoke/stage", "smoke/scenario"],
+        &[
+            "exec/duct",
+            "boot/agent",
+            "smoke/stage",
+            "smoke/scenario",
+            "probe/holder",
+        ],
     ),
 ];
 

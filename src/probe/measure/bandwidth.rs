@@ -1,0 +1,223 @@
+//! Copies between host and device: pinned against pageable memory, both directions, by size.
+//!
+//! Timed by the device's own events, the best of several. A plain loop of synchronous copies is timed by the
+//! wall clock beside it: if the two differ, it is the probe that is wrong.
+
+use std::time::Instant;
+
+use super::{KIB, MIB, available, count_wrong, enter, fill, gb_per_s, unchanged};
+use crate::probe::account::{Curve, Finding, Point, Told, Word};
+use crate::probe::driver::{Context, DeviceBlock, Refusal, Stopwatch};
+use crate::probe::part::{Orders, Setback};
+
+const SEED: u32 = 5;
+/// Bytes that a size is tried with in all, within [`FEWEST`] and [`MOST`] copies.
+const VOLUME: usize = 512 * MIB;
+const FEWEST: usize = 5;
+const MOST: usize = 50;
+/// Without other orders.
+const LARGEST: u64 = 1 << 30;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToDevice,
+    ToHost,
+}
+
+impl Way {
+    fn word(self) -> &'static str {
+        match self {
+            Self::ToDevice => "to-device",
+            Self::ToHost => "to-host",
+        }
+    }
+}
+
+pub(super) fn measure(orders: &Orders, told: &mut dyn Told) -> Result<Finding, Setback> {
+    let (_, context) = enter(orders, told)?;
+    let room = (context.free_memory()? / 4).min(available() / 8);
+    let largest = orders.hold.unwrap_or(LARGEST).min(room) as usize;
+    let sizes = sizes(largest);
+    let Some(&largest) = sizes.last() else {
+        return Err(Setback::Here(
+            "too little memory to copy anything".to_owned(),
+        ));
+    };
+    let bench = Bench {
+        block: context.allocate(largest)?,
+        watch: context.stopwatch()?,
+    };
+    told.stage("pinned");
+    let mut pinned = context.pin(largest)?;
+    let fast = bench.both_ways("pinned", pinned.bytes_mut(), &sizes, told)?;
+    told.stage("plain loop");
+    bench.plain_loop(pinned.bytes_mut(), fast, told)?;
+    told.stage("pageable");
+    let slow = bench.both_ways("pageable", &mut vec![1; largest], &sizes, told)?;
+    told.stage("compare");
+    bench.compare(pinned.bytes_mut())?;
+    drop(pinned);
+    told.evidence(format!("{} MiB came back as they were sent", largest / MIB));
+    for (way, fast, slow) in [
+        ("to the device", fast.0, slow.0),
+        ("to the host", fast.1, slow.1),
+    ] {
+        told.figure(&format!("pinned over pageable, {way}"), fast / slow, "");
+    }
+    Ok(Finding::works(format!(
+        "{:.1} GB/s to the device and {:.1} GB/s to the host from pinned memory; {:.1} and {:.1} from pageable",
+        fast.0, fast.1, slow.0, slow.1
+    )))
+}
+
+fn sizes(largest: usize) -> Vec<usize> {
+    let all = [
+        64 * KIB,
+        256 * KIB,
+        MIB,
+        4 * MIB,
+        16 * MIB,
+        64 * MIB,
+        256 * MIB,
+        1024 * MIB,
+    ];
+    all.into_iter().filter(|size| *size <= largest).collect()
+}
+
+fn copies(size: usize) -> usize {
+    (VOLUME / size).clamp(FEWEST, MOST)
+}
+
+/// What copies are made with.
+struct Bench {
+    block: DeviceBlock,
+    watch: Stopwatch,
+}
+
+impl Bench {
+    /// Tells the curves of both directions; returns the best bandwidth of each.
+    fn both_ways(
+        &self,
+        memory: &str,
+        host: &mut [u8],
+        sizes: &[usize],
+        told: &mut dyn Told,
+    ) -> Result<(f64, f64), Refusal> {
+        let mut best = [0.0; 2];
+        for (best, way) in best.iter_mut().zip([Way::ToDevice, Way::ToHost]) {
+            let mut points = Vec::new();
+            for size in sizes {
+                let gb_per_s = self.best(way, &mut host[..*size])?;
+                points.push(Point {
+                    bytes: *size as u64,
+                    gb_per_s,
+                });
+                *best = gb_per_s.max(*best);
+            }
+            told.figure(&format!("{memory} {}", way.word()), *best, "GB/s");
+            let curve = Curve {
+                memory: memory.to_owned(),
+                direction: way.word().to_owned(),
+                points,
+            };
+            told.say(Word::Curve(curve));
+        }
+        Ok((best[0], best[1]))
+    }
+
+    /// The best of several copies, after one that does not count.
+    fn best(&self, way: Way, host: &mut [u8]) -> Result<f64, Refusal> {
+        let mut best = f64::INFINITY;
+        for copy in 0..=copies(host.len()) {
+            let time = match way {
+                Way::ToDevice => self.watch.upload(&self.block, host)?,
+                Way::ToHost => self.watch.download(host, &self.block)?,
+            };
+            if copy > 0 {
+                best = time.as_secs_f64().min(best);
+            }
+        }
+        Ok(gb_per_s(host.len(), best))
+    }
+
+    /// Holds what was measured against what a program without events sees, at the largest size.
+    fn plain_loop(
+        &self,
+        host: &mut [u8],
+        measured: (f64, f64),
+        told: &mut dyn Told,
+    ) -> Result<(), Refusal> {
+        for (way, measured) in [(Way::ToDevice, measured.0), (Way::ToHost, measured.1)] {
+            let mut best = f64::INFINITY;
+            for _ in 0..=copies(host.len()) {
+                let began = Instant::now();
+                match way {
+                    Way::ToDevice => self.block.upload(0, host)?,
+                    Way::ToHost => self.block.download(0, host)?,
+                }
+                best = began.elapsed().as_secs_f64().min(best);
+            }
+            let plain = gb_per_s(host.len(), best);
+            told.figure(&format!("plain loop {}", way.word()), plain, "GB/s");
+            told.figure(
+                &format!("ratio to a plain loop, {}", way.word()),
+                measured / plain,
+                "",
+            );
+        }
+        Ok(())
+    }
+
+    /// A fast copy that copies something else is no copy.
+    fn compare(&self, host: &mut [u8]) -> Result<(), Setback> {
+        fill(host, 0, SEED);
+        self.watch.upload(&self.block, host)?;
+        host.fill(0);
+        self.watch.download(host, &self.block)?;
+        match count_wrong(host, 0, SEED, unchanged) {
+            0 => Ok(()),
+            wrong => Err(Setback::Broken(format!(
+                "the copies were said to be done, and {wrong} words came back changed"
+            ))),
+        }
+    }
+}
+
+/// For who compares two devices: the best bandwidth of a copy by way of the host.
+pub(super) fn staged(
+    (source, from): (&DeviceBlock, &Context),
+    (target, to): (&DeviceBlock, &Context),
+    host: &mut [u8],
+) -> Result<f64, Refusal> {
+    let mut best = f64::INFINITY;
+    for _ in 0..FEWEST {
+        let began = Instant::now();
+        from.make_current()?;
+        source.download(0, host)?;
+        to.make_current()?;
+        target.upload(0, host)?;
+        to.synchronize()?;
+        best = began.elapsed().as_secs_f64().min(best);
+    }
+    Ok(gb_per_s(host.len(), best))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_rise_and_stay_within() {
+        assert!(sizes(1000).is_empty());
+        assert_eq!(sizes(MIB), [64 * KIB, 256 * KIB, MIB]);
+        assert_eq!(sizes(usize::MAX).len(), 8);
+    }
+
+    #[test]
+    fn copies_are_bounded() {
+        assert_eq!(copies(64 * KIB), MOST);
+        assert_eq!(copies(1024 * MIB), FEWEST);
+        assert_eq!(copies(64 * MIB), 8);
+    }
+}
