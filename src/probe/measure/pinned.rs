@@ -147,7 +147,7 @@ mod tests {
     fn stops_at_the_bound() {
         for cap in [1, 10, 64, 100, 128, 1000].map(|mib| mib * MIB) {
             let mut asked = 0;
-            let mut pin = |bytes| {
+            let mut pin = |bytes: usize| {
                 asked = bytes.max(asked);
                 Ok(())
             };
