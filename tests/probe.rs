@@ -4,6 +4,7 @@
 //! Quick, and without a GPU; what needs a C compiler says so when it is skipped.
 
 #![expect(clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a skip must be seen")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ impl Bench {
     /// `None` where the driver cannot be compiled; that is said.
     fn new(age: Age, mode: &str) -> Option<Self> {
         let Some(library) = driver(age) else {
-            println!("SKIPPED: there is no C compiler to make a driver with");
+            eprintln!("SKIPPED: there is no C compiler to make a driver with");
             return None;
         };
         let bench = Self {
@@ -259,7 +260,7 @@ fn a_driver_that_lies_is_found_out() {
         ("lie copy", "bandwidth", "came back changed"),
         ("lie kernel", "gpu", "words are wrong"),
         ("lie map", "vmm", "signal 11"),
-        ("devices 2\nlie copy", "peer-access", "words are wrong"),
+        ("devices 2\nlie peer", "peer-access", "words are wrong"),
     ];
     for (mode, name, summary) in table {
         let Some(bench) = Bench::new(Age::Current, mode) else {
@@ -384,8 +385,8 @@ fn a_driver_that_hangs_or_dies_costs_its_row_and_no_more() {
             return;
         };
         let began = Instant::now();
-        let rows = bench.rows(&["gpu", name, "vmm"], "3");
-        assert!(began.elapsed() < Duration::from_secs(20), "{mode}");
+        let rows = bench.rows(&["gpu", name, "vmm"], "4");
+        assert!(began.elapsed() < Duration::from_secs(25), "{mode}");
         assert_eq!(row(&rows, name)["verdict"], "failed", "{mode}");
         let told = words(row(&rows, name));
         assert!(told.contains(summary), "{mode}: {told}");

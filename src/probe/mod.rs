@@ -108,8 +108,8 @@ impl Row {
     #[must_use]
     pub fn verdict_and_code(&self) -> String {
         match self.code {
-            Some(code) => format!("{} ({code})", self.verdict),
-            None => self.verdict.to_string(),
+            Some(code) if self.verdict != Verdict::Works => format!("{} ({code})", self.verdict),
+            _ => self.verdict.to_string(),
         }
     }
 }

@@ -406,7 +406,6 @@ fn short(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::account::Point;
     use super::*;

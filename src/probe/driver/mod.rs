@@ -104,9 +104,10 @@ fn load(name: &str, folder: Option<&Path>) -> Result<(Library, String), Refusal>
 /// Gives functions of a library their types. Each call looks its name up anew: it costs a microsecond at
 /// most, outside of what is timed, and a missing function is found where it is needed.
 macro_rules! functions {
-    ($library:ident: $($name:ident = $symbol:literal($($argument:ident: $type:ty),* $(,)?);)*) => {
+    ($library:ident: $($(#[$attribute:meta])* $name:ident = $symbol:literal($($argument:ident: $type:ty),* $(,)?);)*) => {
         impl $library {
             $(
+                $(#[$attribute])*
                 /// # Safety
                 /// Pointers must be good for what the driver's documentation says is read or written.
                 unsafe fn $name(self, $($argument: $type),*) -> Result<(), Refusal> {
@@ -179,6 +180,7 @@ functions! { Cuda:
     raw_close = "cuIpcCloseMemHandle"(pointer: u64);
     raw_module = "cuModuleLoadData"(module: *mut Handle, image: *const c_char);
     raw_function = "cuModuleGetFunction"(function: *mut Handle, module: Handle, name: *const c_char);
+    #[expect(clippy::too_many_arguments, reason = "the driver's own list")]
     raw_launch = "cuLaunchKernel"(
         function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint,
         block_x: c_uint, block_y: c_uint, block_z: c_uint,

@@ -52,22 +52,19 @@ pub(super) fn measure(orders: &Orders, told: &mut dyn Told) -> Result<Finding, S
     let mut pinned = context.pin(largest)?;
     let fast = bench.both_ways("pinned", pinned.bytes_mut(), &sizes, told)?;
     told.stage("plain loop");
-    bench.plain_loop(pinned.bytes_mut(), fast, told)?;
+    bench.plain_loop(pinned.bytes_mut(), fast.last, told)?;
     told.stage("pageable");
     let slow = bench.both_ways("pageable", &mut vec![1; largest], &sizes, told)?;
     told.stage("compare");
     bench.compare(pinned.bytes_mut())?;
     drop(pinned);
     told.evidence(format!("{} MiB came back as they were sent", largest / MIB));
-    for (way, fast, slow) in [
-        ("to the device", fast.0, slow.0),
-        ("to the host", fast.1, slow.1),
-    ] {
-        told.figure(&format!("pinned over pageable, {way}"), fast / slow, "");
-    }
+    let ([to, from], [slow_to, slow_from]) = (fast.best, slow.best);
+    told.figure("pinned over pageable, to-device", to / slow_to, "");
+    told.figure("pinned over pageable, to-host", from / slow_from, "");
     Ok(Finding::works(format!(
-        "{:.1} GB/s to the device and {:.1} GB/s to the host from pinned memory; {:.1} and {:.1} from pageable",
-        fast.0, fast.1, slow.0, slow.1
+        "{to:.1} GB/s to the device and {from:.1} GB/s to the host from pinned memory; \
+         {slow_to:.1} and {slow_from:.1} from pageable"
     )))
 }
 
@@ -89,6 +86,13 @@ fn copies(size: usize) -> usize {
     (VOLUME / size).clamp(FEWEST, MOST)
 }
 
+/// Bandwidths to the device and to the host, in GB/s.
+struct Both {
+    best: [f64; 2],
+    /// At the largest size.
+    last: [f64; 2],
+}
+
 /// What copies are made with.
 struct Bench {
     block: DeviceBlock,
@@ -96,16 +100,19 @@ struct Bench {
 }
 
 impl Bench {
-    /// Tells the curves of both directions; returns the best bandwidth of each.
+    /// Tells the curves of both directions.
     fn both_ways(
         &self,
         memory: &str,
         host: &mut [u8],
         sizes: &[usize],
         told: &mut dyn Told,
-    ) -> Result<(f64, f64), Refusal> {
-        let mut best = [0.0; 2];
-        for (best, way) in best.iter_mut().zip([Way::ToDevice, Way::ToHost]) {
+    ) -> Result<Both, Refusal> {
+        let mut both = Both {
+            best: [0.0; 2],
+            last: [0.0; 2],
+        };
+        for (place, way) in [Way::ToDevice, Way::ToHost].into_iter().enumerate() {
             let mut points = Vec::new();
             for size in sizes {
                 let gb_per_s = self.best(way, &mut host[..*size])?;
@@ -113,9 +120,11 @@ impl Bench {
                     bytes: *size as u64,
                     gb_per_s,
                 });
-                *best = gb_per_s.max(*best);
+                both.best[place] = gb_per_s.max(both.best[place]);
+                both.last[place] = gb_per_s;
             }
-            told.figure(&format!("{memory} {}", way.word()), *best, "GB/s");
+            let name = format!("{memory} {}", way.word());
+            told.figure(&name, both.best[place], "GB/s");
             let curve = Curve {
                 memory: memory.to_owned(),
                 direction: way.word().to_owned(),
@@ -123,7 +132,7 @@ impl Bench {
             };
             told.say(Word::Curve(curve));
         }
-        Ok((best[0], best[1]))
+        Ok(both)
     }
 
     /// The best of several copies, after one that does not count.
@@ -145,10 +154,10 @@ impl Bench {
     fn plain_loop(
         &self,
         host: &mut [u8],
-        measured: (f64, f64),
+        measured: [f64; 2],
         told: &mut dyn Told,
     ) -> Result<(), Refusal> {
-        for (way, measured) in [(Way::ToDevice, measured.0), (Way::ToHost, measured.1)] {
+        for (way, measured) in [Way::ToDevice, Way::ToHost].into_iter().zip(measured) {
             let mut best = f64::INFINITY;
             for _ in 0..=copies(host.len()) {
                 let began = Instant::now();

@@ -33,6 +33,7 @@ pub(super) fn measure(orders: &Orders, told: &mut dyn Told) -> Result<Finding, S
 pub(super) fn links(orders: &Orders, told: &mut dyn Told) -> Result<Finding, Setback> {
     let (cuda, first) = enter(orders, told)?;
     let second = second(cuda, told)?;
+    let Measured { peer, .. } = copy(orders, &first, &second, told)?;
     told.stage("nvmlDeviceGetNvLinkState");
     let uuid = first.device().uuid()?;
     let up = Nvml::load(orders.library()).and_then(|nvml| nvml.links(&uuid));
@@ -40,7 +41,6 @@ pub(super) fn links(orders: &Orders, told: &mut dyn Told) -> Result<Finding, Set
         Ok(up) => format!("NVML says that {up} links of the first device are up"),
         Err(refusal) => format!("NVML does not tell, which means nothing: {refusal}"),
     });
-    let Measured { peer, .. } = copy(orders, &first, &second, told)?;
     Ok(match up {
         _ if peer > PCIE => {
             Finding::works(format!("{peer:.1} GB/s, more than PCI Express carries"))
