@@ -447,6 +447,33 @@ fn one_gpu_has_no_peer() {
     }
 }
 
+/// The real CRIU, where there is one that may be used.
+#[test]
+fn criu_takes_the_process_away_and_brings_it_back() {
+    let Some(bench) = Bench::new(Age::Current, "") else {
+        return;
+    };
+    let rows = bench.rows(&["cuda-checkpoint-criu"], "60");
+    let row = row(&rows, "cuda-checkpoint-criu");
+    if row["verdict"] == "not-testable" {
+        eprintln!("SKIPPED: CRIU in between: {}", row["summary"]);
+        return;
+    }
+    assert_eq!(row["verdict"], "works", "{row}");
+    assert!(figure(row, "criu restore") > 0.0);
+}
+
+#[test]
+fn a_dry_run_starts_nothing() {
+    let Some(bench) = Bench::new(Age::Current, "crash cuInit") else {
+        return;
+    };
+    let output = bench.wslk(&["--dry-run", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    assert_eq!(answer["schema"], "wslk/dry-run/1");
+    assert_eq!(answer["rows"].as_array().map(Vec::len), Some(15));
+}
+
 /// NVIDIA's utility, played by a script on the fake driver's state.
 const UTILITY: &str = r#"#!/bin/sh
 state() { cat "$DIR/state-$1" 2>/dev/null || echo 0; }

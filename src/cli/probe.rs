@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::Session;
 use super::args::ProbeArgs;
 use super::table::table;
@@ -23,6 +25,10 @@ pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<(), Error>
         python: args.python,
         ..pipeline::options(&session.context)
     };
+    if session.global.dry_run {
+        would_probe(session, &options);
+        return Ok(());
+    }
     let report = pipeline::probe(&session.context, &options, args.report.as_deref())?;
     let demanded = report.require(&args.require);
     // Programs get one document: the error, if what was required does not work.
@@ -30,6 +36,28 @@ pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<(), Error>
         session.output.answer("probe", &report, &text(&report));
     }
     Ok(demanded?)
+}
+
+/// The rows of a dry run, and the most that each may take.
+fn would_probe(session: &Session<'_>, options: &Options) {
+    #[derive(Serialize)]
+    struct Planned {
+        row: &'static str,
+        seconds: u64,
+    }
+    #[derive(Serialize)]
+    struct Answer {
+        rows: Vec<Planned>,
+    }
+    let planned = |(row, limit): (&'static str, Duration)| Planned {
+        row,
+        seconds: limit.as_secs(),
+    };
+    let rows: Vec<Planned> = options.plan().map(planned).collect();
+    let line = |row: &Planned| vec![row.row.to_owned(), format!("{} s at most", row.seconds)];
+    let text = table(&rows.iter().map(line).collect::<Vec<_>>());
+    let text = text + "nothing was done: --dry-run\n";
+    session.output.answer("dry-run", &Answer { rows }, &text);
 }
 
 /// Whoever asks for some rows and requires others gets both.

@@ -1,6 +1,6 @@
 //! The capability report: the probe with this process's surroundings, and the files it leaves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Context, windows};
 use crate::error::Error;
@@ -8,10 +8,12 @@ use crate::probe::{self, CapabilityReport, Options};
 use crate::{files, process};
 
 /// Variables by which a user chooses devices and libraries; every part sees them.
-const HANDED_ON: [&str; 4] = [
+const HANDED_ON: [&str; 6] = [
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
     "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
     "VLLM_WSL2_ENABLE_PIN_MEMORY",
 ];
 
@@ -46,8 +48,37 @@ pub fn probe(
 ) -> Result<CapabilityReport, Error> {
     let found = probe::run(options, context.runner.as_ref(), &context.reporter)?;
     if let Some(path) = report {
-        files::replace(path, probe::page(&found)?)?;
-        files::replace(&path.with_extension("json"), found.document()?)?;
+        let (page, document) = beside(path);
+        files::replace(&page, probe::page(&found)?)?;
+        files::replace(&document, found.document()?)?;
     }
     Ok(found)
+}
+
+/// The page where it was asked for, and the document beside it; whoever names the document gets the page beside
+/// that.
+fn beside(path: &Path) -> (PathBuf, PathBuf) {
+    let is_document = path.extension().is_some_and(|ending| ending == "json");
+    let page = match is_document {
+        true => path.with_extension("html"),
+        false => path.to_owned(),
+    };
+    (page, path.with_extension("json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_and_the_document_are_two_files() {
+        for (path, page, document) in [
+            ("a/report.html", "a/report.html", "a/report.json"),
+            ("report.json", "report.html", "report.json"),
+            ("report", "report", "report.json"),
+        ] {
+            let files = beside(Path::new(path));
+            assert_eq!(files, (PathBuf::from(page), PathBuf::from(document)));
+        }
+    }
 }

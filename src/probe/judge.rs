@@ -35,22 +35,21 @@ pub fn run(
     };
     let wanted: Vec<&Entry> = catalogue::ALL
         .iter()
-        .filter(|entry| {
-            options.only.is_empty() || options.only.iter().any(|name| name == entry.name)
-        })
+        .filter(|entry| options.wants(entry.name))
         .collect();
     let task = reporter.task("probing", Unit::Steps, Some(wanted.len() as u64));
-    let mut rows = Vec::new();
-    for entry in wanted {
+    let rows = wanted.into_iter().map(|entry| {
         task.advance_to(0, entry.name);
-        rows.push(judge.row(entry)?);
+        let row = judge.row(entry);
         task.advance(1);
-    }
+        row
+    });
+    let rows: Result<Vec<Row>, ProbeError> = rows.collect();
     drop(task);
     files::remove_dir(&options.work)?;
     Ok(CapabilityReport {
         machine: Machine::look(&options.surroundings, judge.facts),
-        rows,
+        rows: rows?,
         seconds: began.elapsed().as_secs_f64(),
     })
 }
@@ -79,7 +78,7 @@ impl Judge<'_> {
         let account = match entry.kind {
             Kind::Driver => self.driver(entry, limit)?,
             Kind::Criu => criu::look(self.options, self.runner, limit),
-            Kind::Vllm => vllm::look(&self.options.python, self.runner, limit)?,
+            Kind::Vllm => vllm::look(self.options, self.runner, limit)?,
             Kind::Windows => windows::look(entry.name, self.options, self.runner, limit)?,
         };
         Ok(row(entry, account, began.elapsed()))
@@ -110,7 +109,8 @@ impl Judge<'_> {
 
     fn look_at_ground(&mut self, limit: Duration) -> Result<Account, ProbeError> {
         let account = self.part(GPU, limit)?;
-        self.facts.clone_from(&account.facts);
+        let facts = account.facts.iter().cloned();
+        self.facts = facts.map(|(name, value)| (name, plain(value))).collect();
         self.ground = match &account.finding {
             Some(finding) if finding.verdict != Verdict::Works => Ground::Gone(finding.clone()),
             _ => Ground::Firm,
@@ -129,6 +129,7 @@ impl Judge<'_> {
             pin: self.options.pin,
             seconds: limit.as_secs_f64(),
             criu: self.options.criu.clone(),
+            environment: self.options.environment.clone(),
             shared: None,
         };
         let talk = KernelTalk::now(self.runner);
@@ -139,11 +140,7 @@ impl Judge<'_> {
                     .args(arguments)
                     .stdout(Stdout::Lines)
                     .total(limit);
-                let cmd = self
-                    .options
-                    .environment
-                    .iter()
-                    .fold(cmd, |cmd, (name, value)| cmd.env(name, value));
+                let cmd = orders.surround(cmd);
                 self.runner.run_with(&cmd, &mut |line| account.hear(line))
             }
             Err(source) => Err(ExecError::Start {
@@ -187,6 +184,14 @@ pub(super) fn conclude(
     Ok(())
 }
 
+/// What a driver prints may hold anything, also what moves a terminal's cursor.
+fn plain(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, " "),
+        false => text,
+    }
+}
+
 fn row(entry: &Entry, account: Account, time: Duration) -> Row {
     let finding = account
         .finding
@@ -194,11 +199,11 @@ fn row(entry: &Entry, account: Account, time: Duration) -> Row {
     Row {
         row: entry.name.to_owned(),
         title: entry.title.to_owned(),
-        stage: account.stage.filter(|_| finding.is_bad()),
+        stage: account.stage.filter(|_| finding.is_bad()).map(plain),
         verdict: finding.verdict,
         code: finding.code,
-        summary: finding.summary,
-        evidence: account.evidence,
+        summary: plain(finding.summary),
+        evidence: account.evidence.into_iter().map(plain).collect(),
         figures: account.figures,
         curves: account.curves,
         documented: machine::one_line(entry.documented),
@@ -289,6 +294,14 @@ mod tests {
             conclude(&mut Account::default(), Err(interrupted)),
             Err(ProbeError::Interrupted)
         ));
+    }
+
+    #[test]
+    fn text_of_a_driver_cannot_move_the_cursor() {
+        let mut account = Account::default();
+        account.hear("a\u{1b}[2Jb\tc");
+        let row = row(&catalogue::ALL[1], account, Duration::ZERO);
+        assert_eq!(row.evidence, ["it printed: a [2Jb c"]);
     }
 
     #[test]

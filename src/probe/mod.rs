@@ -192,6 +192,35 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
 }
 
+impl Options {
+    /// The rows that would be probed, and the most time that each may take.
+    pub fn plan(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let entries = catalogue::ALL.iter().filter(|entry| self.wants(entry.name));
+        entries.map(|entry| (entry.name, entry.deadline(self.deadline)))
+    }
+
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == row)
+    }
+
+    #[cfg(test)]
+    fn for_test() -> Self {
+        Self {
+            program: "wslk".into(),
+            work: "/nowhere".into(),
+            only: Vec::new(),
+            library: None,
+            hold: None,
+            pin: None,
+            deadline: None,
+            criu: "criu".into(),
+            python: "python3".into(),
+            surroundings: Surroundings::default(),
+            environment: Vec::new(),
+        }
+    }
+}
+
 /// Why there is no report, or not the one that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{Finding, Told, Word};
 use super::driver::Refusal;
 use super::{holder, measure};
+use crate::exec::Cmd;
 use crate::process;
 
 /// The hidden verb of the command line.
@@ -34,6 +35,8 @@ pub(super) struct Orders {
     pub seconds: f64,
     /// CRIU, by name or path.
     pub criu: PathBuf,
+    /// Variables for the programs that a part starts.
+    pub environment: Vec<(String, String)>,
     /// What an opener opens, in hexadecimal digits.
     pub shared: Option<String>,
 }
@@ -47,6 +50,12 @@ impl Orders {
     /// The driver's folder.
     pub(super) fn library(&self) -> Option<&Path> {
         self.library.as_deref()
+    }
+
+    /// `cmd` with the variables that all parts have.
+    pub(super) fn surround(&self, cmd: Cmd) -> Cmd {
+        let add = |cmd: Cmd, (name, value): &(String, String)| cmd.env(name, value);
+        self.environment.iter().fold(cmd, add)
     }
 
     /// The arguments that start a part for this.

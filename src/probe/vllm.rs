@@ -3,11 +3,10 @@
 //! In: a Python. Out: an [`Account`]. The trial is a small program in Python, which uses vLLM's own code; its
 //! version decides which of the known issues are named.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::account::{Account, Finding, Told as _};
-use super::{ProbeError, Verdict, judge};
+use super::{Options, ProbeError, Verdict, judge};
 use crate::exec::{Cmd, ExecError, Runner, Stdin, Stdout};
 
 const TRIAL: &str = include_str!("vllm.py");
@@ -33,15 +32,17 @@ const ISSUES: &[(&str, &str)] = &[
 
 /// Runs the trial, if there is a Python.
 pub(super) fn look(
-    python: &Path,
+    options: &Options,
     runner: &dyn Runner,
     limit: Duration,
 ) -> Result<Account, ProbeError> {
-    let cmd = Cmd::new(python)
+    let cmd = Cmd::new(&options.python)
         .arg("-")
         .stdin(Stdin::Bytes(TRIAL.into()))
         .stdout(Stdout::Lines)
         .total(limit);
+    let add = |cmd: Cmd, (name, value): &(String, String)| cmd.env(name, value);
+    let cmd = options.environment.iter().fold(cmd, add);
     let mut account = Account::default();
     let ended = runner.run_with(&cmd, &mut |line| account.hear(line));
     if let Err(ExecError::NotFound { program }) = &ended {
@@ -69,7 +70,7 @@ mod tests {
     use crate::exec::{Output, Script};
 
     fn looked(script: &Script) -> Account {
-        look(Path::new("python3"), script, Duration::from_secs(1)).expect("an account")
+        look(&Options::for_test(), script, Duration::from_secs(1)).expect("an account")
     }
 
     #[test]
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn the_trial_is_python() {
         let runner = crate::exec::Duct::default();
-        let found = look(Path::new("python3"), &runner, Duration::from_secs(60));
+        let found = look(&Options::for_test(), &runner, Duration::from_secs(60));
         let finding = found.expect("an account").finding.expect("a finding");
         assert!(finding.summary.contains("vLLM"), "{finding:?}");
     }

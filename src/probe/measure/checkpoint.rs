@@ -112,7 +112,7 @@ pub(super) fn through_criu(orders: &Orders, told: &mut dyn Told) -> Result<Findi
 pub(super) fn by_utility(orders: &Orders, told: &mut dyn Told) -> Result<Finding, Setback> {
     let utility = Utility {
         runner: Duct::default(),
-        patience: orders.patience(),
+        orders,
     };
     told.stage("cuda-checkpoint");
     utility.run(&["--help"])?;
@@ -344,14 +344,15 @@ fn size_of_folder(folder: &Path) -> u64 {
 }
 
 /// NVIDIA's utility, by its name on the PATH.
-struct Utility {
+struct Utility<'a> {
     runner: Duct,
-    patience: Duration,
+    orders: &'a Orders,
 }
 
-impl Utility {
+impl Utility<'_> {
     fn run(&self, args: &[&str]) -> Result<String, Setback> {
-        let cmd = Cmd::new("cuda-checkpoint").args(args).total(self.patience);
+        let cmd = Cmd::new("cuda-checkpoint").args(args);
+        let cmd = self.orders.surround(cmd.total(self.orders.patience()));
         let output = match self.runner.run_with(&cmd, &mut |_| {}) {
             Err(ExecError::NotFound { .. }) => {
                 let why = "cuda-checkpoint is not installed".to_owned();
@@ -373,7 +374,7 @@ impl Utility {
     }
 }
 
-impl Hand for Utility {
+impl Hand for Utility<'_> {
     fn state(&self, process: i32) -> Result<State, Setback> {
         let text = self.run(&["--get-state", "--pid", &process.to_string()])?;
         match text.trim() {

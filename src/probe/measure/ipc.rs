@@ -59,6 +59,7 @@ fn second_process(orders: &Orders, handle: IpcHandle) -> Result<Account, Setback
         .args(orders.arguments(OPENER)?)
         .stdout(Stdout::Lines)
         .total(orders.patience());
+    let cmd = orders.surround(cmd);
     let mut account = Account::default();
     match Duct::default().run_with(&cmd, &mut |line| account.hear(line)) {
         Ok(_) => Ok(account),
