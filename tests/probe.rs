@@ -82,7 +82,21 @@ impl Bench {
         self.folder.path().join("driver")
     }
 
+    /// A program of this machine alone.
+    fn program(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let bin = self.folder.path().join("bin");
+        fs::create_dir_all(&bin).expect("made");
+        let path = bin.join(name);
+        fs::write(&path, script).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
+    }
+
     fn wslk(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("runs")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::cargo_bin("wslk").expect("built");
         let path = std::env::var("PATH").unwrap_or_default();
         command
@@ -95,11 +109,11 @@ impl Bench {
                 format!("{}:{path}", self.folder.path().join("bin").display()),
             )
             .env_remove("WSL_DISTRO_NAME")
-            .args(["probe", "--device-memory", "32", "--pin-limit", "256"])
+            .args(["probe", "--device-memory", "16", "--pin-limit", "256"])
             .arg("--cuda-dir")
             .arg(self.driver())
             .args(args);
-        command.output().expect("runs")
+        command
     }
 
     /// The rows of a probe of `only`.
@@ -228,7 +242,7 @@ fn a_driver_that_does_all_works_in_all() {
         assert_eq!(row(&rows, name)["verdict"], "works", "{}", row(&rows, name));
     }
     let checkpoint = row(&rows, "cuda-checkpoint");
-    let held = f64::from(32 << 20);
+    let held = f64::from(16 << 20);
     assert!((figure(checkpoint, "device memory held") - held).abs() < 1.0);
     assert!(figure(checkpoint, "device memory freed") >= held * 0.9);
     for stage in ["lock", "checkpoint", "restore", "unlock"] {
@@ -314,6 +328,7 @@ fn a_driver_that_refuses_is_quoted_with_its_code_and_stage() {
             "open in another process",
         ),
         ("code cuMemHostAlloc 2", "pinned-memory", 2, "register"),
+        ("code cuMemHostAlloc 2", "bandwidth", 2, "pin"),
         ("code cuMemCreate 801", "vmm", 801, "map"),
         (
             "devices 2\ncode cuCtxEnablePeerAccess 217",
@@ -491,7 +506,6 @@ esac
 
 #[test]
 fn nvidias_utility_is_tried_if_it_is_there() {
-    use std::os::unix::fs::PermissionsExt as _;
     let Some(bench) = Bench::new(Age::Current, "") else {
         return;
     };
@@ -504,15 +518,14 @@ fn nvidias_utility_is_tried_if_it_is_there() {
         let rows = bench.rows(&[name], "20");
         assert_eq!(row(&rows, name)["verdict"], "not-testable");
     }
-    let bin = bench.folder.path().join("bin");
-    fs::create_dir(&bin).expect("made");
-    let utility = bin.join("cuda-checkpoint");
     let script = UTILITY.replace("$DIR", &bench.driver().to_string_lossy());
-    fs::write(&utility, &script).expect("written");
-    fs::set_permissions(&utility, fs::Permissions::from_mode(0o755)).expect("made executable");
+    bench.program("cuda-checkpoint", &script);
     let rows = bench.rows(&[name], "20");
     assert_eq!(row(&rows, name)["verdict"], "works", "{}", row(&rows, name));
-    fs::write(&utility, script.replace("move \"$4\" 1 2", "exit 1")).expect("written");
+    bench.program(
+        "cuda-checkpoint",
+        &script.replace("move \"$4\" 1 2", "exit 1"),
+    );
     let rows = bench.rows(&[name], "20");
     assert_eq!(row(&rows, name)["verdict"], "failed");
     assert!(words(row(&rows, name)).contains("--action checkpoint"));
@@ -564,4 +577,130 @@ fn the_report_is_a_page_and_a_document() {
         "escaped"
     );
     assert!(html.contains("refused (801)"));
+}
+
+#[test]
+fn windows_is_asked_from_inside_wsl() {
+    let Some(bench) = Bench::new(Age::Current, "") else {
+        return;
+    };
+    let registry = r#"#!/bin/sh
+case "$2" in
+    *ProductOptions) printf '    ProductType    REG_SZ    WinNT\r\n' ;;
+    *) printf '    ProductName    REG_SZ    Windows 11 Pro\r\n    EditionID    REG_SZ    Professional\r\n'
+       printf '    CurrentBuild    REG_SZ    26100\r\n' ;;
+esac
+"#;
+    let shell = r#"#!/bin/sh
+case "$(cat)" in
+    *Get-VMHostAssignableDevice*) printf '{"there":false,"devices":[]}\r\n' ;;
+    *Get-VMHostPartitionableGpu*) printf '{"there":true,"devices":["a GPUPARAV"]}\r\n' ;;
+esac
+"#;
+    bench.program("reg.exe", registry);
+    bench.program("powershell.exe", shell);
+    let args = ["--json", "--only", "dda", "--only", "gpu-p"];
+    let output = bench
+        .command(&args)
+        .env("WSL_DISTRO_NAME", "Debian")
+        .output();
+    let answer: Value = serde_json::from_slice(&output.expect("runs").stdout).expect("a document");
+    assert_eq!(answer["machine"]["wsl"], 2);
+    let rows = answer["rows"].as_array().expect("rows");
+    for (name, summary) in [
+        ("dda", "does not have the command"),
+        ("gpu-p", "Windows 11 Pro is not a host"),
+    ] {
+        let row = row(rows, name);
+        assert_eq!(row["verdict"], "refused", "{row}");
+        assert!(words(row).contains(summary), "{row}");
+    }
+}
+
+/// The parts of torch and vLLM that the trial uses; `BROKEN` loses what was put to sleep.
+const TORCH: &str = "
+import types
+int64 = 'int64'
+class Tensor(list):
+    def __eq__(self, other):
+        return types.SimpleNamespace(all=lambda: list(self) == list(other))
+def arange(count, device, dtype):
+    return Tensor(range(8))
+class cuda:
+    free = 100
+    is_available = staticmethod(lambda: True)
+    mem_get_info = staticmethod(lambda: (cuda.free, 200))
+";
+const ALLOCATOR: &str = "
+import contextlib, torch
+class CuMemAllocator:
+    get_instance = classmethod(lambda cls: cls())
+    @contextlib.contextmanager
+    def use_memory_pool(self, tag):
+        yield
+    def sleep(self, offload_tags):
+        torch.cuda.free += 32
+    def wake_up(self):
+        torch.cuda.free -= 32
+        if BROKEN:
+            torch.arange = lambda *a, **k: torch.Tensor([0])
+";
+const PLATFORM: &str = "
+class current_platform:
+    device_name = 'cuda'
+    is_pin_memory_available = staticmethod(lambda: False)
+";
+
+#[test]
+fn vllms_own_allocator_is_put_to_sleep_and_woken() {
+    let Some(bench) = Bench::new(Age::Current, "") else {
+        return;
+    };
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("SKIPPED: there is no Python");
+        return;
+    }
+    let site = bench.folder.path().join("site");
+    for broken in ["True", "False"] {
+        for (path, text) in [
+            ("torch.py", TORCH),
+            ("vllm/__init__.py", ""),
+            ("vllm/platforms/__init__.py", PLATFORM),
+            ("vllm/platforms/interface.py", "in_wsl = lambda: True\n"),
+            ("vllm/device_allocator/__init__.py", ""),
+            (
+                "vllm/device_allocator/cumem.py",
+                &ALLOCATOR.replace("BROKEN", broken),
+            ),
+            (
+                "vllm-9.8.7.dist-info/METADATA",
+                "Metadata-Version: 2.1\nName: vllm\nVersion: 9.8.7\n",
+            ),
+        ] {
+            let path = site.join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        // What was compiled from the other text may be as old as this one.
+        let _none_yet = fs::remove_dir_all(site.join("vllm/device_allocator/__pycache__"));
+        let mut command = bench.command(&["--json", "--only", "vllm"]);
+        let output = command.env("PYTHONPATH", &site).output().expect("runs");
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("a document");
+        let row = &answer["rows"][0];
+        let verdict = if broken == "True" { "failed" } else { "works" };
+        assert_eq!(row["verdict"], verdict, "{row}");
+        for told in [
+            "vLLM 9.8.7",
+            "takes this for WSL: True",
+            "pins memory: False",
+            "#47292",
+        ] {
+            assert!(words(row).contains(told), "{told}: {row}");
+        }
+        assert!((figure(row, "device memory freed by sleep") - 32.0).abs() < 0.1);
+    }
 }

@@ -136,7 +136,7 @@ pub(super) const ALL: &[Entry] = &[
         kind: Kind::Vllm,
         seconds: 300,
         documented: "On WSL2 vLLM does not pin memory unless VLLM_WSL2_ENABLE_PIN_MEMORY=1 (since #41496), and \
-                     knows WSL by `microsoft` in the kernel's name. Sleep mode needs virtual memory management.",
+                     knows WSL by the word microsoft in the kernel's name. Sleep mode needs virtual memory management.",
     },
     Entry {
         name: "dda",

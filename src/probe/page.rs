@@ -188,10 +188,10 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-const WIDTH: u32 = 440;
-const HEIGHT: u32 = 260;
+const WIDTH: u32 = 380;
+const HEIGHT: u32 = 230;
 const LEFT: u32 = 40;
-const RIGHT: u32 = WIDTH - 74;
+const RIGHT: u32 = WIDTH - 76;
 const TOP: u32 = 14;
 const BOTTOM: u32 = HEIGHT - 30;
 /// Labels of curves keep this distance.

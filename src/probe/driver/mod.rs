@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use libloading::Library;
 
 use self::abi::{AccessDesc, AllocationProp, Attribute, Code, IpcHandle, LockArgs};
-pub use self::memory::{DeviceBlock, OnDevice};
+pub use self::memory::{DeviceBlock, OnDevice, Pinned};
 pub use self::nvml::Nvml;
 pub use self::work::{Kernel, Stopwatch};
 

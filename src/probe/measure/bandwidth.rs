@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{KIB, MIB, available, count_wrong, enter, fill, gb_per_s, unchanged};
 use crate::probe::account::{Curve, Finding, Point, Told, Word};
-use crate::probe::driver::{Context, DeviceBlock, Refusal, Stopwatch};
+use crate::probe::driver::{Context, DeviceBlock, Pinned, Refusal, Stopwatch};
 use crate::probe::part::{Orders, Setback};
 
 const SEED: u32 = 5;
@@ -38,18 +38,14 @@ pub(super) fn measure(orders: &Orders, told: &mut dyn Told) -> Result<Finding, S
     let (_, context) = enter(orders, told)?;
     let room = (context.free_memory()? / 4).min(available() / 8);
     let largest = orders.hold.unwrap_or(LARGEST).min(room) as usize;
-    let sizes = sizes(largest);
-    let Some(&largest) = sizes.last() else {
-        return Err(Setback::Here(
-            "too little memory to copy anything".to_owned(),
-        ));
-    };
+    told.stage("pin");
+    let (sizes, mut pinned) = pin(&context, sizes(largest), told)?;
+    let largest = sizes.last().copied().unwrap_or(0);
     let bench = Bench {
         block: context.allocate(largest)?,
         watch: context.stopwatch()?,
     };
     told.stage("pinned");
-    let mut pinned = context.pin(largest)?;
     let fast = bench.both_ways("pinned", pinned.bytes_mut(), &sizes, told)?;
     told.stage("plain loop");
     bench.plain_loop(pinned.bytes_mut(), fast.last, told)?;
@@ -66,6 +62,27 @@ pub(super) fn measure(orders: &Orders, told: &mut dyn Told) -> Result<Finding, S
         "{to:.1} GB/s to the device and {from:.1} GB/s to the host from pinned memory; \
          {slow_to:.1} and {slow_from:.1} from pageable"
     )))
+}
+
+/// The largest piece that can be pinned decides what is copied: where little can be, that little is measured.
+fn pin(
+    context: &Context,
+    mut sizes: Vec<usize>,
+    told: &mut dyn Told,
+) -> Result<(Vec<usize>, Pinned), Setback> {
+    let mut declined = None;
+    while let Some(&largest) = sizes.last() {
+        match context.pin(largest) {
+            Ok(pinned) => return Ok((sizes, pinned)),
+            Err(refusal) => {
+                told.evidence(format!("{} KiB were not pinned: {refusal}", largest / KIB));
+                declined = Some(refusal);
+            }
+        }
+        sizes.pop();
+    }
+    let too_little = || Setback::Here("too little memory to copy anything".to_owned());
+    Err(declined.map_or_else(too_little, Setback::from))
 }
 
 fn sizes(largest: usize) -> Vec<usize> {
