@@ -169,8 +169,10 @@ pub(super) fn conclude(
         .stage
         .clone()
         .unwrap_or_else(|| "its first step".to_owned());
-    let finding = match ended {
-        Ok(_) if account.finding.is_some() => return Ok(()),
+    let end = match ended {
+        Ok(Output {
+            status: Some(0), ..
+        }) if account.finding.is_some() => return Ok(()),
         Ok(output) => Finding::failed(format!("crashed in {stage}: {}", output.ending())),
         Err(ExecError::TimedOut { limit, .. }) => Finding::failed(format!(
             "hung in {stage}: no answer within {} s",
@@ -179,8 +181,16 @@ pub(super) fn conclude(
         Err(ExecError::Interrupted { .. }) => return Err(ProbeError::Interrupted),
         Err(error) => Finding::not_testable(error.to_string()),
     };
-    // A driver may also break when it is done: what had been found then does not stand.
-    account.finding = Some(finding);
+    // A driver may also break when all is done. What had worked by then does not stand; what had not does.
+    match &account.finding {
+        Some(before) if before.verdict != Verdict::Works => account.evidence(end.summary),
+        Some(before) => {
+            let text = format!("before that: {}", before.summary);
+            account.evidence(text);
+            account.finding = Some(end);
+        }
+        None => account.finding = Some(end),
+    }
     Ok(())
 }
 
@@ -278,6 +288,8 @@ mod tests {
             concluded(&mut account, output(Some(0), None)).0,
             Verdict::Works
         );
+        let crashed = output(None, Some(11));
+        assert_eq!(concluded(&mut account.clone(), crashed).0, Verdict::Failed);
         let hung = ExecError::TimedOut {
             command: String::new(),
             limit: Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! The process that touches the driver: this same program, started again with the hidden verb `probe-part`.
 //!
-//! In: a row's name and [`Orders`]. Out: words on standard output, each written at once. A part tries
+//! In: a row's name and its orders. Out: words on standard output, each written at once. A part tries
 //! one thing and ends; what it left behind in the driver goes with it. Must not outlive its judge.
 
 use std::ffi::OsString;
