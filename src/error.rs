@@ -43,7 +43,7 @@ pub enum Error {
     /// The suite was not run on this machine.
     #[error(transparent)]
     Running(#[from] RunningError),
-    /// What was required does not work on this machine, or the probe was stopped.
+    /// The probe was stopped, or its report could not be written.
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// Somebody else is at work.

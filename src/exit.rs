@@ -158,7 +158,6 @@ fn boot(error: &BootError) -> Exit {
 
 fn probe(error: &ProbeError) -> Exit {
     match error {
-        ProbeError::Required(_) => Exit::CheckFailed,
         ProbeError::Interrupted => Exit::Interrupted,
         ProbeError::File(_) => Exit::Usage,
         ProbeError::Page(_) => Exit::Bug,

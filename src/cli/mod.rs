@@ -73,6 +73,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
     let done = match cli.verb {
         Verb::Doctor(args) => return Ok(doctor::doctor(&session, args)),
         Verb::Smoke(args) => return smoke::smoke(&session, args),
+        Verb::Probe(args) => return probe::probe(&session, args),
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),
@@ -88,7 +89,6 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
             verbs::completions(&args);
             Ok(())
         }
-        Verb::Probe(args) => probe::probe(&session, args),
         Verb::Victim(_) | Verb::ProbePart(_) => Ok(()),
     };
     done.map(|()| Exit::Done)

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Session;
 use super::args::ProbeArgs;
 use super::table::table;
+use super::{Session, outlook};
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::pipeline::probe as pipeline;
 use crate::probe::{CapabilityReport, Options, Row, Verdict};
 
@@ -15,7 +16,7 @@ const MIB: u64 = 1 << 20;
 /// Figures that are shown of a row; the others are in the report.
 const SHOWN: usize = 6;
 
-pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<(), Error> {
+pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<Exit, Error> {
     let options = Options {
         only: wanted(args.only, &args.require),
         library: args.cuda_dir,
@@ -26,38 +27,38 @@ pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<(), Error>
         ..pipeline::options(&session.context)
     };
     if session.global.dry_run {
-        would_probe(session, &options);
-        return Ok(());
+        outlook::show(session, &pipeline::outlook(&options), None);
+        return Ok(Exit::Done);
     }
     let report = pipeline::probe(&session.context, &options, args.report.as_deref())?;
-    let demanded = report.require(&args.require);
-    // Programs get one document: the error, if what was required does not work.
-    if demanded.is_ok() || !session.global.json {
-        session.output.answer("probe", &report, &text(&report));
-    }
-    Ok(demanded?)
+    let unmet = report.unmet(&args.require);
+    let answer = Answer {
+        report: &report,
+        unmet: unmet.iter().map(|row| row.row.as_str()).collect(),
+    };
+    let text = text(&report) + &demands(&unmet);
+    session.output.answer("probe", &answer, &text);
+    Ok(match unmet.is_empty() {
+        true => Exit::Done,
+        false => Exit::CheckFailed,
+    })
 }
 
-/// The rows of a dry run, and the most that each may take.
-fn would_probe(session: &Session<'_>, options: &Options) {
-    #[derive(Serialize)]
-    struct Planned {
-        row: &'static str,
-        seconds: u64,
+/// The report, and what was required and does not work.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: &'a CapabilityReport,
+    unmet: Vec<&'a str>,
+}
+
+fn demands(unmet: &[&Row]) -> String {
+    let line = |row: &&Row| format!("required, and not working here: {}\n", row.row);
+    let lines: String = unmet.iter().map(line).collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{lines}"),
     }
-    #[derive(Serialize)]
-    struct Answer {
-        rows: Vec<Planned>,
-    }
-    let planned = |(row, limit): (&'static str, Duration)| Planned {
-        row,
-        seconds: limit.as_secs(),
-    };
-    let rows: Vec<Planned> = options.plan().map(planned).collect();
-    let line = |row: &Planned| vec![row.row.to_owned(), format!("{} s at most", row.seconds)];
-    let text = table(&rows.iter().map(line).collect::<Vec<_>>());
-    let text = text + "nothing was done: --dry-run\n";
-    session.output.answer("dry-run", &Answer { rows }, &text);
 }
 
 /// Whoever asks for some rows and requires others gets both.

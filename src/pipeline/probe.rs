@@ -1,8 +1,9 @@
 //! The capability report: the probe with this process's surroundings, and the files it leaves.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{Context, windows};
+use super::{Context, Step, windows};
 use crate::error::Error;
 use crate::probe::{self, CapabilityReport, Options};
 use crate::{files, process};
@@ -38,6 +39,13 @@ pub fn options(context: &Context) -> Options {
         surroundings: windows::surroundings(),
         environment: HANDED_ON.iter().filter_map(variable).collect(),
     }
+}
+
+/// The rows that a probe would try, and the most time that each may take.
+#[must_use]
+pub fn outlook(options: &Options) -> Vec<Step> {
+    let line = |(row, limit): (&str, Duration)| format!("try {row}, {} s at most", limit.as_secs());
+    vec![Step::planned("probe", options.plan().map(line).collect())]
 }
 
 /// Probes, and writes the report as a page and as JSON beside it if asked for.

@@ -146,22 +146,11 @@ impl CapabilityReport {
             .map_err(|error| ProbeError::Page(error.to_string()))
     }
 
-    /// Passes a report in which every row of `required` works.
-    ///
-    /// # Errors
-    /// [`ProbeError::Required`] with those that do not.
-    pub fn require(&self, required: &[String]) -> Result<(), ProbeError> {
-        let short = |row: &Row| format!("{}: {}: {}", row.row, row.verdict_and_code(), row.summary);
-        let unmet: Vec<String> = self
-            .rows
-            .iter()
-            .filter(|row| row.verdict != Verdict::Works && required.contains(&row.row))
-            .map(short)
-            .collect();
-        match unmet.is_empty() {
-            true => Ok(()),
-            false => Err(ProbeError::Required(unmet)),
-        }
+    /// Those of the rows of `required` that do not work here.
+    #[must_use]
+    pub fn unmet(&self, required: &[String]) -> Vec<&Row> {
+        let unmet = |row: &&Row| row.verdict != Verdict::Works && required.contains(&row.row);
+        self.rows.iter().filter(unmet).collect()
     }
 }
 
@@ -221,12 +210,9 @@ impl Options {
     }
 }
 
-/// Why there is no report, or not the one that was asked for.
+/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// What was required does not work here.
-    #[error("required, and not working here: {}", .0.join("; "))]
-    Required(Vec<String>),
     /// The user asked us to stop.
     #[error("interrupted while probing")]
     Interrupted,
@@ -243,9 +229,6 @@ impl ProbeError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Required(_) => Some(
-                "`wslk probe --only ROW` shows the evidence, --report FILE keeps it".to_owned(),
-            ),
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Interrupted | Self::Page(_) => None,
         }
