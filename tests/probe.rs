@@ -474,6 +474,19 @@ fn criu_takes_the_process_away_and_brings_it_back() {
     }
     assert_eq!(row["verdict"], "works", "{row}");
     assert!(figure(row, "criu restore") > 0.0);
+    // A device that stays open is what CRIU cannot take away; the process has to survive the attempt.
+    let bench = Bench::new(Age::Current, "device /dev/loop-control").expect("as before");
+    let rows = bench.rows(&["cuda-checkpoint-criu"], "60");
+    let told = words(&rows[0]);
+    assert_eq!(
+        (&rows[0]["verdict"], &rows[0]["stage"]),
+        (&"failed".into(), &"criu dump".into()),
+        "{told}"
+    );
+    assert!(
+        told.contains("the process runs on, its memory is whole"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -703,5 +716,74 @@ fn vllms_own_allocator_is_put_to_sleep_and_woken() {
             assert!(words(row).contains(told), "{told}: {row}");
         }
         assert!((figure(row, "device memory freed by sleep") - 32.0).abs() < 0.1);
+    }
+}
+
+/// In a real browser, where there is one: at the widths of a desk and of a phone nothing is cut off or runs out of
+/// the page.
+#[test]
+fn a_browser_shows_all_of_the_page() {
+    let Some(bench) = Bench::new(Age::Current, "code cuMemAllocManaged 801\n") else {
+        return;
+    };
+    if std::process::Command::new("chromium")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("SKIPPED: there is no chromium to show the page with");
+        return;
+    }
+    let args = [
+        "--deadline",
+        "20",
+        "--report",
+        "report.html",
+        "--only",
+        "gpu",
+        "--only",
+        "bandwidth",
+    ];
+    assert!(bench.wslk(&args).status.success());
+    let page = fs::read_to_string(bench.folder.path().join("report.html")).expect("written");
+    // Only this copy of the page has a script, which tells its frame what the browser has measured.
+    let script = "<script>parent.postMessage(`${document.documentElement.scrollWidth} of ${innerWidth}`, '*')</script></body>";
+    let measured = page.replace("</body>", script);
+    assert_ne!(measured, page);
+    fs::write(bench.folder.path().join("measured.html"), measured).expect("written");
+    for width in [1280, 390] {
+        // A browser's own window has a least width, a frame has none.
+        let frame = bench.folder.path().join("frame.html");
+        let text = format!(
+            "<script>onmessage = told => document.title = told.data</script>\
+             <iframe src='measured.html' style='border: 0' width='{width}' height='900'></iframe>"
+        );
+        fs::write(&frame, text).expect("written");
+        let mut browser = Command::new("chromium");
+        browser
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+            ])
+            .args(["--no-first-run", "--disable-background-networking"])
+            .args([
+                "--disable-component-update",
+                "--disable-sync",
+                "--hide-scrollbars",
+            ])
+            .args(["--dump-dom", "--virtual-time-budget=3000"])
+            .arg(format!(
+                "--user-data-dir={}",
+                bench.folder.path().join("browser").display()
+            ))
+            .arg(format!("file://{}", frame.display()))
+            .timeout(Duration::from_secs(60));
+        let shown = String::from_utf8(browser.output().expect("runs").stdout).expect("text");
+        assert!(
+            shown.contains(&format!("<title>{width} of {width}</title>")),
+            "{shown}"
+        );
     }
 }

@@ -13,8 +13,6 @@ use crate::pipeline::probe as pipeline;
 use crate::probe::{CapabilityReport, Options, Row, Verdict};
 
 const MIB: u64 = 1 << 20;
-/// Figures that are shown of a row; the others are in the report.
-const SHOWN: usize = 6;
 
 pub(super) fn probe(session: &Session<'_>, args: ProbeArgs) -> Result<Exit, Error> {
     let options = Options {
@@ -97,7 +95,7 @@ fn details(row: &Row) -> String {
     for (name, value) in stage.chain(evidence) {
         text.push_str(&format!("  {name}: {value}\n"));
     }
-    for figure in row.figures.iter().take(SHOWN) {
+    for figure in &row.figures {
         text.push_str(&format!("  {}: {}\n", figure.name, figure.text()));
     }
     text

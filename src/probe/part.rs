@@ -113,6 +113,8 @@ pub fn run(args: &[OsString]) -> u8 {
     }
     // A judge that was killed cannot end us any more; the kernel can.
     let _as_it_was = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // What our caller left open must not reach the process that CRIU dumps: it may lie where CRIU cannot see it.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let mut teller = Teller(process::stdout());
     let finding = measure::run(&name, &orders, &mut teller).unwrap_or_else(Finding::from);
     teller.say(Word::Finding(finding));

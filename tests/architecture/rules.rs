@@ -48,7 +48,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     // Files that a child must not inherit.
-    ("close_fds", &["smoke/suite"]),
+    ("close_fds", &["smoke/suite", "probe/part"]),
     ("diffy", &["source/patches"]),
     ("duct", &["exec/duct"]),
     // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.

@@ -10,6 +10,7 @@
  *   hang CALL, crash CALL, code CALL NUMBER   that call hangs, ends the process, answers NUMBER
  *   lie pattern | free | state | copy | peer | kernel | map   it says yes, and it is not so
  *   devices N, links N                        how many there are (1 and 0)
+ *   device PATH                               a process keeps this open, as on WSL it keeps /dev/dxg
  *   late MILLISECONDS                         memory is free only so long after a checkpoint
  */
 #define _GNU_SOURCE
@@ -198,7 +199,15 @@ static long everybody(void)
     return all;
 }
 
-CUresult cuInit(unsigned flags) { ENTER("cuInit"); return setting("devices", 1) ? 0 : 100; }
+CUresult cuInit(unsigned flags)
+{
+    char path[200];
+    const char *at = strstr(mode, "\ndevice ");
+    ENTER("cuInit");
+    if (at && sscanf(at, " device %199s", path) == 1)
+        open(path, O_RDONLY);
+    return setting("devices", 1) ? 0 : 100;
+}
 CUresult cuDriverGetVersion(int *version) { ENTER("cuDriverGetVersion"); *version = 12080; return 0; }
 CUresult cuDeviceGetCount(int *n) { ENTER("cuDeviceGetCount"); *n = setting("devices", 1); return 0; }
 CUresult cuDeviceGet(int *device, int ordinal)
