@@ -46,13 +46,24 @@ fn within_groups(own: &str, read: &dyn Fn(&Path) -> Option<String>) -> Vec<u64> 
         // In a namespace of its own a group calls itself `/`, whatever it is outside.
         for group in Path::new(path.trim_start_matches('/')).ancestors() {
             let folder = Path::new(&root).join(group);
-            let most = number(&folder.join(most));
-            left.extend(
-                most.map(|most| most.saturating_sub(number(&folder.join(used)).unwrap_or(0))),
-            );
+            let Some(most) = number(&folder.join(most)) else {
+                continue;
+            };
+            let used = number(&folder.join(used)).unwrap_or(0);
+            // What was read from files and not looked at since is given up when others need the room.
+            let stat = read(&folder.join("memory.stat")).unwrap_or_default();
+            let idle = stat.lines().find_map(idle_files).unwrap_or(0);
+            left.push(most.saturating_sub(used.saturating_sub(idle)));
         }
     }
     left
+}
+
+/// The value of `inactive_file N`, which version 1 calls `total_inactive_file`.
+fn idle_files(line: &str) -> Option<u64> {
+    let (name, value) = line.split_once(' ')?;
+    let known = ["inactive_file", "total_inactive_file"].contains(&name);
+    known.then(|| value.trim().parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -76,6 +87,7 @@ mod tests {
                 "/sys/fs/cgroup/a/b/memory.max" => "max\n",
                 "/sys/fs/cgroup/a/memory.max" => "1000\n",
                 "/sys/fs/cgroup/a/memory.current" => "300\n",
+                "/sys/fs/cgroup/a/memory.stat" => "anon 1\ninactive_file 50\n",
                 "/sys/fs/cgroup/memory/x/memory.limit_in_bytes" => "500\n",
                 "/sys/fs/cgroup/memory.max" => "2000\n",
                 _ => return None,
@@ -83,7 +95,7 @@ mod tests {
             Some(text.to_owned())
         };
         let table: &[(&str, &[u64])] = &[
-            ("0::/a/b\n", &[700, 2000]),
+            ("0::/a/b\n", &[750, 2000]),
             ("0::/\n", &[2000]),
             ("4:memory:/x\n1:cpu,cpuacct:/y\n", &[500]),
             ("", &[]),
