@@ -9,6 +9,7 @@ use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
 use crate::pipeline::running::RunningError;
+use crate::probe::ProbeError;
 use crate::settings::SettingsError;
 use crate::source::SourceError;
 
@@ -42,6 +43,9 @@ pub enum Error {
     /// The suite was not run on this machine.
     #[error(transparent)]
     Running(#[from] RunningError),
+    /// The probe was stopped, or its report could not be written.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -73,6 +77,7 @@ impl Error {
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Install(error) => error.hint(),
             Self::Running(error) => error.hint(),
+            Self::Probe(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
@@ -95,6 +100,7 @@ impl Error {
             Self::Install(InstallError::Checks(_)) => "check",
             Self::Install(_) => "install",
             Self::Running(_) => "smoke",
+            Self::Probe(_) => "probe",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

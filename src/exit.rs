@@ -9,6 +9,7 @@ use crate::files::LockError;
 use crate::install::InstallError;
 use crate::kconfig::{KconfigError, SolverError};
 use crate::pipeline::running::RunningError;
+use crate::probe::ProbeError;
 use crate::source::{Fault, SourceError};
 
 /// How wslk ends.
@@ -56,6 +57,7 @@ impl Error {
             Self::Install(error) => install(error),
             Self::Running(RunningError::NoScenario { .. }) => Exit::Usage,
             Self::Running(RunningError::Interrupted) => Exit::Interrupted,
+            Self::Probe(error) => probe(error),
             Self::Lock(LockError::Held(_)) => Exit::Locked,
             Self::Lock(LockError::File(_)) | Self::File(_) => Exit::Usage,
             Self::Architecture(_) => Exit::CannotTest,
@@ -151,6 +153,14 @@ fn boot(error: &BootError) -> Exit {
         | BootError::Untested(_)
         | BootError::Exec(_)
         | BootError::File(_) => Exit::CannotTest,
+    }
+}
+
+fn probe(error: &ProbeError) -> Exit {
+    match error {
+        ProbeError::Interrupted => Exit::Interrupted,
+        ProbeError::File(_) => Exit::Usage,
+        ProbeError::Page(_) => Exit::Bug,
     }
 }
 

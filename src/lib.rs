@@ -13,6 +13,7 @@
 //! - edge: [`cli`] (the only one that knows clap)
 //! - composition: [`pipeline`] (the order of stages), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
+//! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
@@ -34,6 +35,8 @@ pub mod build;
 pub mod artefact;
 
 pub mod smoke;
+
+pub mod probe;
 
 pub mod boot;
 

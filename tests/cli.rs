@@ -74,6 +74,7 @@ fn help_fits_a_screen_and_names_every_verb() {
         "explain",
         "build",
         "boot",
+        "probe",
         "completions",
     ] {
         assert!(text.contains(verb), "{verb}");

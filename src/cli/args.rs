@@ -5,11 +5,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::artefact::BuildRef;
 use crate::kconfig::Symbol;
 use crate::pipeline::Control;
+use crate::probe;
 use crate::settings::Overrides;
 use crate::source::{Series, TagQuery};
 
@@ -99,6 +101,8 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Dump and restore real processes on this machine with CRIU, and judge them by their data.
     Smoke(SmokeArgs),
+    /// Find out by trying what this machine and its GPU can do.
+    Probe(ProbeArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Check the running system; what tries a new kernel from Windows runs this.
@@ -107,6 +111,9 @@ pub enum Verb {
     /// Be the process that is dumped and restored; used by the boot test itself.
     #[command(hide = true)]
     Victim(VictimArgs),
+    /// Try one thing with the driver; used by the probe itself.
+    #[command(hide = true)]
+    ProbePart(VictimArgs),
 }
 
 impl Verb {
@@ -122,6 +129,8 @@ impl Verb {
                 | Self::Doctor(_)
                 | Self::Smoke(_)
                 | Self::Completions(_)
+                | Self::Probe(_)
+                | Self::ProbePart(_)
                 | Self::Victim(_)
         )
     }
@@ -401,6 +410,35 @@ pub struct TrialCheckArgs {
     /// The GPU was there before.
     #[arg(long)]
     pub gpu: bool,
+}
+
+/// `wslk probe`
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// Probe only this; may be repeated.
+    #[arg(long, value_name = "ROW", value_parser = PossibleValuesParser::new(probe::names()))]
+    pub only: Vec<String>,
+    /// Fail unless this works here; may be repeated.
+    #[arg(long, value_name = "ROW", value_parser = PossibleValuesParser::new(probe::names()))]
+    pub require: Vec<String>,
+    /// Write the report as a page, and as JSON beside it.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Device memory of the process that is checkpointed, and the largest copy, in MiB.
+    #[arg(long, value_name = "MIB")]
+    pub device_memory: Option<u64>,
+    /// Pin at most so much at once, in MiB [default: 60 % of what is available].
+    #[arg(long, value_name = "MIB")]
+    pub pin_limit: Option<u64>,
+    /// Give up on a row after so many seconds [default: each row's own].
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
+    /// Folder of libcuda.so.1 and libnvidia-ml.so.1 [default: WSL's, then the loader's].
+    #[arg(long, value_name = "DIR")]
+    pub cuda_dir: Option<PathBuf>,
+    /// The Python that has vLLM.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: PathBuf,
 }
 
 /// `wslk completions`

@@ -7,6 +7,7 @@ mod args;
 mod doctor;
 mod outlook;
 mod output;
+mod probe;
 mod proof;
 mod smoke;
 mod table;
@@ -45,6 +46,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     if let Verb::Victim(victim) = &cli.verb {
         return victim::run(&victim.rest);
     }
+    if let Verb::ProbePart(part) = &cli.verb {
+        return crate::probe::part::run(&part.rest);
+    }
     let output = Output::new(cli.global.json, colour(cli.global.color));
     let exit = match dispatch(cli, &output) {
         Ok(exit) => exit,
@@ -69,6 +73,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
     let done = match cli.verb {
         Verb::Doctor(args) => return Ok(doctor::doctor(&session, args)),
         Verb::Smoke(args) => return smoke::smoke(&session, args),
+        Verb::Probe(args) => return probe::probe(&session, args),
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),
@@ -84,7 +89,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
             verbs::completions(&args);
             Ok(())
         }
-        Verb::Victim(_) => Ok(()),
+        Verb::Victim(_) | Verb::ProbePart(_) => Ok(()),
     };
     done.map(|()| Exit::Done)
 }

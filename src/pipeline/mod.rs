@@ -9,6 +9,7 @@ mod doors;
 mod inputs;
 mod outlook;
 mod prepared;
+pub mod probe;
 pub mod running;
 pub mod windows;
 

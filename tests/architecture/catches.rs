@@ -194,6 +194,24 @@ fn a_file_without_an_essay_is_caught() {
 }
 
 #[test]
+fn unsafe_code_and_the_driver_have_one_place() {
+    let lifted = "#![expect(unsafe_code, reason = \"symbols have no types\")]";
+    let in_tests = format!("#[cfg(test)]\nmod tests {{\n    {lifted}\n}}");
+    let library = "use libloading::Library;";
+    let table: &[(&str, &str, &[&str])] = &[
+        ("probe/driver/memory.rs", lifted, &[]),
+        ("probe/driver/mod.rs", library, &[]),
+        ("source/tag.rs", lifted, &["unsafe"]),
+        ("probe/measure/vmm.rs", &in_tests, &["unsafe"]),
+        ("probe/measure/vmm.rs", library, &["owner"]),
+        ("smoke/suite.rs", "use crate::probe::Verdict;", &["layer"]),
+    ];
+    for (path, body, broken) in table {
+        assert_eq!(rules_broken(path, body), *broken, "{path}: {body}");
+    }
+}
+
+#[test]
 fn a_violation_names_its_place() {
     let text = "//! What it is for.\n\nfn f() {\n    crate::build::run();\n}\n";
     let file = File {

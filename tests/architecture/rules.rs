@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["build"],
     &["artefact"],
     &["smoke"],
+    &["probe"],
     &["boot"],
     &["install"],
     &["settings", "status", "doctor", "error", "exit", "pipeline"],
@@ -42,16 +43,20 @@ const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "re
 /// Who may name a package: files and folders of `src`. One owner each, so that a package can be replaced
 /// in one place, and so that its types do not spread.
 const OWNERS: &[(&str, &[&str])] = &[
+    // Pages for people.
+    ("askama", &["probe/page"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     // Files that a child must not inherit.
-    ("close_fds", &["smoke/suite"]),
+    ("close_fds", &["smoke/suite", "probe/part"]),
     ("diffy", &["source/patches"]),
     ("duct", &["exec/duct"]),
     // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.
     ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
     ("indicatif", &["report/terminal"]),
+    // NVIDIA's libraries, at run time.
+    ("libloading", &["probe/driver"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
@@ -99,11 +104,17 @@ const AMBIENT: &[(&str, &str, &[&str])] = &[
         &["process"],
     ),
     ("std::process::exit", "`main` returns an exit code", &[]),
-    // The guest's init is nobody's child, and a victim is itself what is tested.
+    // The guest's init is nobody's child; victims and holders are themselves what is tested.
     (
         "std::process::Command",
         "programs run through `exec`",
-        &["exec/duct", "boot/agent", "smoke/stage", "smoke/scenario"],
+        &[
+            "exec/duct",
+            "boot/agent",
+            "smoke/stage",
+            "smoke/scenario",
+            "probe/holder",
+        ],
     ),
 ];
 
@@ -238,12 +249,9 @@ pub fn check_text(file: &File) -> Vec<Violation> {
             ));
         }
     }
-    found.extend(
-        parts(&file.text)
-            .attributes
-            .iter()
-            .filter_map(|attribute| silenced(file, attribute)),
-    );
+    found.extend(parts(&file.text).attributes.iter().filter_map(|attribute| {
+        silenced(file, attribute).or_else(|| unsafe_code(file, attribute))
+    }));
     found
 }
 
@@ -294,6 +302,18 @@ fn silenced(file: &File, attribute: &Attribute) -> Option<Violation> {
             "silenced",
             "lints are silenced by `#[expect(…, reason = …)]`".to_owned(),
         )
+    })
+}
+
+/// The one place where code may be unsafe: what speaks to a library that is loaded at run time.
+const UNSAFE: &[&str] = &["probe/driver"];
+
+/// The manifest denies unsafe code; whoever lifts that has to be known here.
+fn unsafe_code(file: &File, attribute: &Attribute) -> Option<Violation> {
+    let lifted = attribute.arguments.contains("unsafe_code") && !file.lies_in(UNSAFE);
+    lifted.then(|| {
+        let what = format!("unsafe code belongs to {}", UNSAFE.join(", "));
+        violation(file, attribute.line, "unsafe", what)
     })
 }
 
