@@ -28,7 +28,7 @@ pub fn page(report: &CapabilityReport) -> Result<String, ProbeError> {
 }
 
 #[derive(Template)]
-#[template(path = "probe.html")]
+#[template(path = "page.html", config = "src/probe/askama.toml")]
 struct View<'a> {
     took: String,
     counts: Vec<Count>,
