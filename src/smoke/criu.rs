@@ -18,6 +18,8 @@ use crate::exec::{Cmd, ExecError, Runner};
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// CRIU keeps here what it learned about a kernel, keyed to its own build and not to that kernel.
 const KERNEL_CACHE: &str = "/run/criu.kdat";
+/// Where the daemon of lazy pages listens, in its images' folder.
+pub const LAZY_SOCKET: &str = "lazy-pages.socket";
 /// At most so many error lines are kept: the first ones are nearest to the cause.
 const KEPT_ERRORS: usize = 12;
 
@@ -28,11 +30,15 @@ pub struct Criu<'a> {
     runner: &'a dyn Runner,
 }
 
-/// Which half of a cycle.
+/// Which part of a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// `criu pre-dump`
+    PreDump,
     /// `criu dump`
     Dump,
+    /// `criu lazy-pages`
+    LazyPages,
     /// `criu restore`
     Restore,
 }
@@ -45,7 +51,7 @@ pub struct Call<'a> {
     /// CRIU's log; an absolute path.
     pub log: PathBuf,
     /// Further arguments, such as `--tcp-established`.
-    pub extra: &'a [&'a str],
+    pub extra: &'a [String],
     /// Time for it.
     pub limit: Duration,
 }
@@ -126,9 +132,29 @@ impl<'a> Criu<'a> {
         self.call(Step::Dump, &["--tree", &tree], call)
     }
 
-    /// Brings the tree back; it goes on as a child of our subreaper.
-    pub fn restore(&self, call: &Call<'_>) -> Result<(), CriuError> {
-        self.call(Step::Restore, &["--restore-detached"], call)
+    /// Dumps what the tree below `root` has in memory, and lets it go on.
+    pub fn pre_dump(&self, root: Pid, call: &Call<'_>) -> Result<(), CriuError> {
+        let tree = root.as_raw_nonzero().to_string();
+        self.call(Step::PreDump, &["--tree", &tree], call)
+    }
+
+    /// Serves memory to a restore until all of it is there. Listens on [`LAZY_SOCKET`].
+    pub fn lazy_pages(&self, call: &Call<'_>) -> Result<(), CriuError> {
+        self.call(Step::LazyPages, &[], call)
+    }
+
+    /// Brings the tree back; it goes on as a child of our subreaper. Returns the number of its first
+    /// process, as we see it.
+    pub fn restore(&self, call: &Call<'_>) -> Result<Option<Pid>, CriuError> {
+        let file = call.log.with_extension("pid");
+        let name = file.to_string_lossy();
+        // CRIU does not replace a file.
+        let _none_there = fs::remove_file(&file);
+        let own = ["--restore-detached", "--pidfile", &name];
+        self.call(Step::Restore, &own, call)?;
+        let number = fs::read_to_string(&file).ok();
+        let number = number.and_then(|text| text.trim().parse().ok());
+        Ok(number.and_then(Pid::from_raw))
     }
 
     fn call(&self, step: Step, own: &[&str], call: &Call<'_>) -> Result<(), CriuError> {
@@ -270,7 +296,9 @@ impl fmt::Display for Version {
 impl Step {
     fn verb(self) -> &'static str {
         match self {
+            Self::PreDump => "pre-dump",
             Self::Dump => "dump",
+            Self::LazyPages => "lazy-pages",
             Self::Restore => "restore",
         }
     }
@@ -363,7 +391,7 @@ mod tests {
         let call = Call {
             images: folder.path(),
             log: log.clone(),
-            extra: &["--tcp-established"],
+            extra: &["--tcp-established".to_owned()],
             limit: Duration::MAX,
         };
         let error = Criu::new("criu", &script)

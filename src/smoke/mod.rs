@@ -21,6 +21,7 @@
 pub mod catalogue;
 pub mod criu;
 pub mod diag;
+pub mod plan;
 pub mod precheck;
 pub mod scenario;
 pub mod stage;
@@ -29,7 +30,11 @@ pub mod victim;
 
 mod body;
 mod cycle;
+mod entry;
 mod payload;
+mod setback;
+mod stats;
+mod way;
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +98,10 @@ pub struct ScenarioReport {
     /// CRIU's own error lines, without times and line numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Whether it is about a program that people may well not have, such as a container engine: that it
+    /// cannot be tested then leaves the verdict over all alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
     /// Wall time in seconds.
     pub seconds: f64,
 }
@@ -120,7 +129,8 @@ pub struct SmokeReport {
 
 impl SmokeReport {
     /// The verdict over all: works only if every scenario works; a failure outweighs what could not
-    /// be tested. A suite without scenarios has tested nothing.
+    /// be tested. A suite without scenarios has tested nothing, nor has one of extras alone that are
+    /// not here.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let has = |verdict| {
@@ -128,11 +138,22 @@ impl SmokeReport {
                 .iter()
                 .any(|scenario| scenario.verdict == verdict)
         };
+        let untested = |scenario: &&ScenarioReport| scenario.is_untested();
         match () {
             () if has(Verdict::Fails) => Verdict::Fails,
             () if has(Verdict::Refused) => Verdict::Refused,
-            () if self.scenarios.is_empty() || has(Verdict::NotTestable) => Verdict::NotTestable,
-            () => Verdict::Works,
+            () if self.scenarios.iter().find(untested).is_some() => Verdict::NotTestable,
+            () if has(Verdict::Works) => Verdict::Works,
+            () => Verdict::NotTestable,
         }
+    }
+}
+
+impl ScenarioReport {
+    /// Whether the kernel is left untested by it: what needs a program that people may not have does
+    /// not count.
+    #[must_use]
+    pub fn is_untested(&self) -> bool {
+        self.verdict == Verdict::NotTestable && !self.extra
     }
 }

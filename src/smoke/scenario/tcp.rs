@@ -4,13 +4,13 @@
 //! fits: part of the data then lies unsent at one end, part unread at the other, and CRIU must save
 //! both. It is run under each of CRIU's network locks, which need different parts of the kernel.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::smoke::payload::{self, Bulk, Queue};
 use crate::smoke::stage::Stage;
 
@@ -30,16 +30,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
                 "IP_NF_FILTER",
             ],
             tools: &["iptables"],
-            feature: None,
+            ..Variant::PLAIN
         },
         Variant {
             suffix: "-nftables",
             arguments: &["--tcp-established", "--network-lock", "nftables"],
             options: &["NF_TABLES", "NF_TABLES_INET"],
-            tools: &[],
             feature: Some("nftables"),
+            ..Variant::PLAIN
         },
     ],
+    entry: Entry::Plain,
     acts: Acts::of::<Tcp>(),
 };
 
@@ -102,6 +103,10 @@ impl Play for Tcp {
 
     fn check(&mut self) -> io::Result<State> {
         self.state(true)
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.server.read_exact(&mut [0])
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::process;
 use crate::smoke::payload::{self, Bulk, Queue};
 use crate::smoke::stage::Stage;
@@ -25,6 +25,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["PROC_CHILDREN", "KCMP"],
     families: &[],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Tree>(),
 };
 
@@ -116,6 +117,10 @@ impl Play for Tree {
 
     fn check(&mut self) -> io::Result<State> {
         self.state(true)
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.branches.iter_mut().try_for_each(|branch| branch.ask().map(drop))
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {
