@@ -189,9 +189,16 @@ impl<'a> Criu<'a> {
 /// Whether a program is found where CRIU would look for it.
 #[must_use]
 pub fn tool_exists(name: &str) -> bool {
+    find_tool(name).is_some()
+}
+
+/// The path of a program of the system.
+#[must_use]
+pub fn find_tool(name: &str) -> Option<PathBuf> {
     SYSTEM_PATH
         .split(':')
-        .any(|folder| Path::new(folder).join(name).exists())
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
 }
 
 /// Makes the next CRIU look at the kernel anew. Needed after every change of kernel or modules.

@@ -34,6 +34,7 @@ mod entry;
 mod payload;
 mod setback;
 mod stats;
+mod talk;
 mod way;
 
 use serde::{Deserialize, Serialize};

@@ -23,7 +23,29 @@ macro_rules! scenarios {
 }
 
 scenarios![
-    memory, threads, tree, unix, tcp, udp, timers, events, files, seccomp,
+    memory,
+    threads,
+    tree,
+    unix,
+    tcp,
+    udp,
+    listen,
+    timers,
+    shared,
+    sysv,
+    mqueue,
+    events,
+    files,
+    predump,
+    lazy,
+    pty,
+    namespaces,
+    userns,
+    timens,
+    cgroup,
+    seccomp,
+    static_elf,
+    python,
 ];
 
 /// Options without which no process can be dumped or restored.
