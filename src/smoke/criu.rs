@@ -4,6 +4,7 @@
 //! not judge: an exit status of 0 says only that CRIU is content. Reasons come from the `Error` lines
 //! of its log, without times and line numbers, which differ from version to version.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -54,6 +55,8 @@ pub struct Call<'a> {
     pub extra: &'a [String],
     /// Time for it.
     pub limit: Duration,
+    /// What starts CRIU in its stead, and then its own command line: a program with its arguments.
+    pub through: Vec<OsString>,
 }
 
 /// Why CRIU did not do it.
@@ -158,8 +161,11 @@ impl<'a> Criu<'a> {
     }
 
     fn call(&self, step: Step, own: &[&str], call: &Call<'_>) -> Result<(), CriuError> {
-        let cmd = self
-            .cmd()
+        let cmd = match &call.through[..] {
+            [] => self.cmd(),
+            [program, words @ ..] => system(Cmd::new(program)).args(words).arg(&self.program),
+        };
+        let cmd = cmd
             .arg(step.verb())
             .args(own)
             .arg("--images-dir")
@@ -182,8 +188,12 @@ impl<'a> Criu<'a> {
     }
 
     fn cmd(&self) -> Cmd {
-        Cmd::new(&self.program).env("PATH", SYSTEM_PATH)
+        system(Cmd::new(&self.program))
     }
+}
+
+fn system(cmd: Cmd) -> Cmd {
+    cmd.env("PATH", SYSTEM_PATH)
 }
 
 /// Whether a program is found where CRIU would look for it.
@@ -400,6 +410,7 @@ mod tests {
             log: log.clone(),
             extra: &["--tcp-established".to_owned()],
             limit: Duration::MAX,
+            through: Vec::new(),
         };
         let error = Criu::new("criu", &script)
             .dump(Pid::from_raw(7).unwrap(), &call)

@@ -99,6 +99,8 @@ impl Case<'_> {
         });
         body.end();
         self.scenario.clear(&self.stage());
+        // Only a mount point, and only where there was one.
+        let _none_there = fs::remove_dir(entry::root(&self.dir));
         ending
     }
 

@@ -5,23 +5,28 @@
 //! outside: its mounts are private before the first one is made, and all of it ends with the victim.
 //!
 //! ```text
-//! judge ─▶ main ─▶ own mounts ─▶ unshare ─▶ fork ─▶ inner: the victim, process 1 of its own world
-//!            └─▶ mapper (outside, writes the id maps of a user namespace)
+//! judge ─▶ main ─▶ new process and time namespaces ─▶ fork ─▶ settler: mounts, all other namespaces
+//!            └─ writes the id maps, tells the judge, ends        └─ exec ─▶ inner: the victim
 //! ```
+//!
+//! The victim is a program started anew, since nothing that it has open, itself included, may lie on a mount
+//! that is not its own.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::process::{chdir, chroot, pivot_root};
+use rustix::process::{chdir, pivot_root};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Entry;
-use super::stage::{INNER, MAPPER, Stage, lacking};
+use super::stage::{INNER, SETTLER, Stage, lacking};
 use crate::process;
 
 /// Namespaces, what `/proc/PID/ns` calls them, and what gives the kernel the power to make them.
@@ -34,6 +39,11 @@ pub(super) const KINDS: &[(UnshareFlags, &str, &str)] = &[
     (UnshareFlags::NEWNET, "net", "NET_NS"),
     (UnshareFlags::NEWTIME, "time", "TIME_NS"),
 ];
+/// Those that a process enters by being born.
+const FORKED: UnshareFlags = UnshareFlags::NEWPID.union(UnshareFlags::NEWTIME);
+/// The other process does its part in so much time, or is dead.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(3);
 /// What the clocks of a time namespace are ahead of those outside, in seconds.
 pub(super) const AHEAD: i64 = 1_000_000;
 /// The id maps: root is root, so that it may use the victim's folder wherever that is; all others are
@@ -50,7 +60,7 @@ pub(super) struct Outside {
 }
 
 /// Where the judge and the victim find it.
-pub(super) fn outside_file(dir: &Path) -> std::path::PathBuf {
+pub(super) fn outside_file(dir: &Path) -> PathBuf {
     dir.join("outside")
 }
 
@@ -65,34 +75,19 @@ pub(super) fn namespaces() -> Vec<(String, String)> {
 
 /// Starts the victim in `entry` and leaves. The caller is the process that the judge started.
 pub(super) fn enter(entry: Entry, stage: &Stage) -> io::Result<u8> {
-    let Entry::Namespaces(flags) = entry else {
-        return Err(io::Error::other("nowhere to go"));
-    };
+    let flags = entry.flags();
     let namespaces = namespaces();
-    let program = process::program()?;
     File::create(stage.dir().join("input"))?;
-    let mapper = flags.contains(UnshareFlags::NEWUSER).then(|| {
-        let mut command = stage.child(MAPPER)?;
-        command.stdin(Stdio::piped()).spawn()
-    });
-    if entry.has_root() {
-        own_root(entry, stage.dir(), &program)?;
-    }
-    unshare(flags)?;
-    if let Some(mapper) = mapper {
-        finish_mapping(mapper?)?;
-    }
+    unshare(flags & FORKED)?;
     if flags.contains(UnshareFlags::NEWTIME) {
         let offsets = format!("monotonic {AHEAD} 0\nboottime {AHEAD} 0\n");
         fs::write("/proc/self/timens_offsets", offsets)?;
     }
     // Asking for a group makes it a plain fork: a time namespace takes no child that shares our memory.
-    let child = stage
-        .as_role(INNER)
-        .command(&program)?
-        .stdin(File::open(stage.dir().join("input"))?)
-        .gid(0)
-        .spawn()?;
+    let mut child = stage.child(SETTLER)?.gid(0).spawn()?;
+    if flags.contains(UnshareFlags::NEWUSER) {
+        map_ids(&mut child)?;
+    }
     let outside = Outside {
         pid: child.id(),
         namespaces,
@@ -101,15 +96,47 @@ pub(super) fn enter(entry: Entry, stage: &Stage) -> io::Result<u8> {
     Ok(0)
 }
 
-/// What is left to do by the victim itself, inside.
-pub(super) fn arrive(entry: Entry) -> io::Result<()> {
-    let Entry::Namespaces(flags) = entry else {
-        return Ok(());
-    };
-    if flags.contains(UnshareFlags::NEWPID | UnshareFlags::NEWNS) {
-        rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)?;
+/// The rest of the way, by the process that becomes the victim. Returns only where that fails.
+pub(super) fn settle(entry: Entry, stage: &Stage) -> io::Result<u8> {
+    let flags = entry.flags();
+    let program = process::program()?;
+    if entry.has_root() {
+        unshare(UnshareFlags::NEWNS)?;
+        own_root(entry, stage.dir(), &program)?;
+    }
+    let user = flags.contains(UnshareFlags::NEWUSER);
+    // The mounts must belong to the user namespace as well.
+    let mounts = if user { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
+    unshare(flags.difference(FORKED | UnshareFlags::NEWNS) | (flags & mounts))?;
+    if user {
+        wait_until(|| Ok(!fs::read("/proc/self/uid_map")?.is_empty()))?;
+    }
+    wait_until(|| Ok(outside_file(stage.dir()).exists()))?;
+    let input = File::open(stage.dir().join("input"))?;
+    let mut command = stage.as_role(INNER).command(&program)?;
+    Err(command.stdin(input).exec())
+}
+
+fn wait_until(there: impl Fn() -> io::Result<bool>) -> io::Result<()> {
+    let began = Instant::now();
+    while !there()? {
+        if began.elapsed() > PATIENCE {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Runs CRIU where the root file system alone is mounted at [`root`]: what CRIU wants of a root that it is to
+/// restore. Nobody else sees that mount. Returns only where that fails.
+pub(super) fn beside_root(stage: &Stage, words: &[OsString]) -> io::Result<u8> {
+    let [program, words @ ..] = words else {
+        return Ok(2);
+    };
+    unshare(UnshareFlags::NEWNS)?;
+    bind_root(stage.dir())?;
+    Err(Command::new(program).args(words).exec())
 }
 
 #[expect(deprecated, reason = "unsound only for UnshareFlags::FILES, which is not asked for")]
@@ -134,30 +161,37 @@ fn kind_name(flag: UnshareFlags) -> &'static str {
         .map_or("", |(_, name, _)| *name)
 }
 
-/// Makes the root file system alone our root: nothing else is mounted there but windows to the
-/// victim's folder and the program, where these lie elsewhere.
-fn own_root(entry: Entry, dir: &Path, program: &Path) -> io::Result<()> {
-    unshare(UnshareFlags::NEWNS)?;
+/// Mounts the root file system alone where nobody else sees it.
+fn bind_root(dir: &Path) -> io::Result<PathBuf> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)?;
-    let root = dir.join("root");
+    let root = root(dir);
     fs::create_dir_all(&root)?;
     rustix::mount::mount_bind("/", &root)?;
+    Ok(root)
+}
+
+/// Where the victim's root is seen from outside: beside its folder and not in it, for a user namespace takes no
+/// folder in which something is mounted.
+pub(super) fn root(dir: &Path) -> PathBuf {
+    dir.with_extension("root")
+}
+
+/// Makes the root file system alone our root: nothing else is mounted there but `/proc`, and windows to
+/// the victim's folder and the program where these lie elsewhere.
+fn own_root(entry: Entry, dir: &Path, program: &Path) -> io::Result<()> {
+    let root = bind_root(dir)?;
     for window in entry.windows(&[dir, program]) {
         let at = root.join(window.strip_prefix("/").unwrap_or(&window));
         make_place(&window, &at)?;
         rustix::mount::mount_bind(&window, &at)?;
     }
-    chdir(&root)?;
-    match pivot_root(".", ".") {
-        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH)?,
-        // The first root of all cannot be put elsewhere, only covered.
-        Err(rustix::io::Errno::INVAL) => {
-            rustix::mount::mount_move(".", "/")?;
-            chroot(".")?;
-        }
-        Err(error) => return Err(error.into()),
+    if entry.flags().contains(UnshareFlags::NEWPID) {
+        rustix::mount::mount("proc", root.join("proc"), "proc", MountFlags::empty(), None)?;
     }
+    chdir(&root)?;
+    pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(chdir("/")?)
 }
 
@@ -175,22 +209,15 @@ fn make_place(window: &Path, at: &Path) -> io::Result<()> {
     File::create(at).map(drop)
 }
 
-/// The role outside: waits until its parent has a user namespace, and writes the maps.
-pub(super) fn map_ids() -> io::Result<u8> {
-    let parent = rustix::process::getppid().ok_or_else(|| io::Error::other("no parent"))?;
-    for _end in io::BufRead::lines(process::stdin()) {}
-    let folder = format!("/proc/{}", parent.as_raw_nonzero());
+/// Writes the id maps of a child, as soon as it has a user namespace.
+fn map_ids(child: &mut Child) -> io::Result<()> {
+    let folder = format!("/proc/{}", child.id());
+    let own = fs::read_link("/proc/self/ns/user")?;
+    wait_until(|| match fs::read_link(format!("{folder}/ns/user")) {
+        Ok(theirs) => Ok(theirs != own),
+        // It has told why.
+        Err(_) => Err(io::Error::other("the process that was to be mapped is gone")),
+    })?;
     fs::write(format!("{folder}/uid_map"), ID_MAP)?;
-    fs::write(format!("{folder}/gid_map"), ID_MAP)?;
-    Ok(0)
-}
-
-fn finish_mapping(mut mapper: std::process::Child) -> io::Result<()> {
-    drop(mapper.stdin.take());
-    let status = mapper.wait()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("the id maps cannot be written: {status}")))
-    }
+    fs::write(format!("{folder}/gid_map"), ID_MAP)
 }

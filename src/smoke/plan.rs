@@ -36,10 +36,19 @@ impl Entry {
         self != Self::Plain
     }
 
+    /// The namespaces of its own.
+    #[must_use]
+    pub fn flags(self) -> UnshareFlags {
+        match self {
+            Self::Plain => UnshareFlags::empty(),
+            Self::Namespaces(flags) => flags,
+        }
+    }
+
     /// Whether it sees mounts of its own.
     #[must_use]
     pub fn has_root(self) -> bool {
-        matches!(self, Self::Namespaces(flags) if flags.contains(UnshareFlags::NEWNS))
+        self.flags().contains(UnshareFlags::NEWNS)
     }
 
     /// What it sees of the mounts outside besides the root file system itself: those of `paths` that

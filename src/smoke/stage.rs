@@ -18,8 +18,10 @@ pub const VERB: &str = "victim";
 pub(super) const MAIN: &str = "main";
 /// The role of the victim's first process where that is not the one that the judge starts.
 pub(super) const INNER: &str = "inner";
-/// The role that writes the id maps of a user namespace from outside.
-pub(super) const MAPPER: &str = "mapper";
+/// The role on the way there.
+pub(super) const SETTLER: &str = "settler";
+/// Not a process of the victim, but CRIU itself, started where the victim's root can be seen.
+pub(super) const BESIDE: &str = "beside";
 /// One step of the victim's life. Short enough for quick answers, long enough to leave a slow
 /// emulated processor to others.
 pub(super) const TICK: Duration = Duration::from_millis(4);

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::entry::{self, Outside};
 use super::scenario::{self, Scenario};
-use super::stage::{Absent, INNER, MAIN, MAPPER, Stage, TICK};
+use super::stage::{Absent, BESIDE, INNER, MAIN, SETTLER, Stage, TICK};
 
 /// A victim that nobody ended ends itself.
 const LIFE: Duration = Duration::from_secs(900);
@@ -99,7 +99,12 @@ pub fn run(args: &[OsString]) -> u8 {
         return 2;
     };
     let stage = Stage::new(scenario.name, dir.into(), role);
-    match live(scenario, &stage) {
+    let outcome = if stage.role() == BESIDE {
+        entry::beside_root(&stage, rest.get(1..).unwrap_or_default())
+    } else {
+        live(scenario, &stage)
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             let words = LastWords::from(error);
@@ -121,7 +126,7 @@ pub(super) fn start(program: &Path, scenario: &Scenario, dir: &Path) -> io::Resu
 
 /// Where the main process leaves its last words.
 pub(super) fn last_words(dir: &Path) -> Option<LastWords> {
-    let text = [MAIN, INNER, MAPPER]
+    let text = [SETTLER, INNER, MAIN]
         .iter()
         .find_map(|role| fs::read(dir.join(error_file(role))).ok())?;
     serde_json::from_slice(&text).ok()
@@ -163,9 +168,8 @@ fn error_file(role: &str) -> String {
 fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
     match stage.role() {
         MAIN if scenario.entry.is_elsewhere() => return entry::enter(scenario.entry, stage),
-        INNER => entry::arrive(scenario.entry)?,
-        MAPPER => return entry::map_ids(),
-        MAIN => {}
+        SETTLER => return entry::settle(scenario.entry, stage),
+        MAIN | INNER => {}
         _ => return scenario.play_role(stage),
     }
     // A session leader whose session lies in the dumped tree: CRIU wants nothing from outside.

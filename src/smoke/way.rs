@@ -3,6 +3,7 @@
 //! In: a case's cycle and its victim. Out: a victim that is gone, then one that is back, and what is
 //! wrong with the images themselves. Must not know what a scenario's data are.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,8 +13,10 @@ use std::time::{Duration, Instant};
 use super::body::Body;
 use super::criu::{Call, LAZY_SOCKET, Step};
 use super::cycle::Case;
+use super::entry;
 use super::plan::Way;
 use super::setback::Setback;
+use super::stage::{BESIDE, VERB};
 use super::stats::{self, DumpStats};
 
 /// Between two dumps the victim lives so long: several of its ticks, in each of which it changes.
@@ -93,10 +96,17 @@ impl Passage<'_> {
     fn restore(&self, body: &mut Body, more: &[&str]) -> Result<(), Setback> {
         let mut extra = self.windows(|path| format!("mnt[{}]:{}", key(path), path.display()));
         extra.extend(more.iter().map(|&word| word.to_owned()));
+        if self.case.scenario.entry.has_root() {
+            let root = entry::root(&self.case.dir).to_string_lossy().into_owned();
+            extra.extend(["--root".to_owned(), root]);
+        }
         let images = self.path(&self.images());
         let log = Step::Restore.to_string();
-        let root = self.case.criu.restore(&self.call(&images, &log, &extra))?;
-        body.restored(root);
+        let mut call = self.call(&images, &log, &extra);
+        if self.case.scenario.entry.has_root() {
+            call.through = self.beside_root();
+        }
+        body.restored(self.case.criu.restore(&call)?);
         Ok(())
     }
 
@@ -137,7 +147,26 @@ impl Passage<'_> {
             log: self.log(step),
             extra,
             limit: self.deadline.saturating_duration_since(Instant::now()),
+            through: Vec::new(),
         }
+    }
+
+    /// This program in the role that starts CRIU where the victim's root can be seen.
+    fn beside_root(&self) -> Vec<OsString> {
+        let Case {
+            program,
+            scenario,
+            dir,
+            ..
+        } = self.case;
+        let words: [&OsStr; 5] = [
+            program.as_ref(),
+            VERB.as_ref(),
+            scenario.name.as_ref(),
+            dir.as_ref(),
+            BESIDE.as_ref(),
+        ];
+        words.map(OsStr::to_owned).into()
     }
 
     /// The arguments of the variant, and one `--external` for each window of a root of its own.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd;
 use std::process::Stdio;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{self, LocalModes, OptionalActions, OutputModes, Winsize};
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,9 @@ impl Play for Terminal {
         grantpt(&master)?;
         unlockpt(&master)?;
         let name = ptsname(&master, Vec::new())?;
-        let slave = File::options().read(true).write(true).open(name.to_string_lossy().as_ref())?;
+        // Not our own terminal: that would end us with it.
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = File::from(rustix::fs::open(name, flags, Mode::empty())?);
         quieten(&slave)?;
         stage
             .child(SESSION)?

@@ -61,6 +61,11 @@ impl Play for Python {
 
     fn prepare(&mut self) -> io::Result<State> {
         self.cycle += 1;
+        let began = Instant::now();
+        // The interpreter counts a thread once it runs.
+        while self.child.ask::<Own>("tell")?.counts.contains(&0) && began.elapsed() < PATIENCE {
+            std::thread::sleep(TICK);
+        }
         let own = self.child.ask(&format!("add word-{}", self.cycle))?;
         Ok(State {
             cycle: self.cycle,

@@ -22,7 +22,7 @@ use rustix::time::{
 use serde::{Deserialize, Serialize};
 
 use super::{Acts, Entry, Play, Scenario, Variant, same};
-use crate::smoke::stage::{Stage, needs};
+use crate::smoke::stage::{Stage, TICK, needs};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "timers",
@@ -113,6 +113,10 @@ impl Play for Timers {
     fn prepare(&mut self) -> io::Result<State> {
         self.cycle += 1;
         arm(&self.expired_fd, Duration::from_nanos(1), Duration::ZERO)?;
+        let began = Instant::now();
+        while self.sleeper().tid == 0 && began.elapsed() < PATIENCE {
+            std::thread::sleep(TICK);
+        }
         self.state()
     }
 
@@ -183,6 +187,10 @@ fn ran(
 }
 
 impl Timers {
+    fn sleeper(&self) -> Sleeper {
+        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes the ticks that wait to be read.
     fn count(&mut self) -> io::Result<()> {
         while let Some(signal) = self.signals.read_signal()? {
@@ -202,7 +210,7 @@ impl Timers {
             _ => Duration::ZERO,
         };
         let descriptor = timerfd_gettime(&self.running_fd)?;
-        let sleeper = *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let sleeper = self.sleeper();
         // Only to keep it alive, and with it its ticks.
         let _ticking = self.ticking.get()?;
         Ok(State {
