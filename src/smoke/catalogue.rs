@@ -137,6 +137,22 @@ const ENTRIES: &[Entry] = &[
         hint: Some("set vm.unprivileged_userfaultfd=1, or grant CAP_SYS_PTRACE"),
     },
     Entry {
+        needles: &["-22 reported by netlink"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not list tracked connections, which belong to a network namespace",
+        options: &["NF_CT_NETLINK"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Unsupported link"],
+        verdict: Verdict::Fails,
+        text: "every network namespace of this kernel holds a device that CRIU cannot dump",
+        options: &[],
+        hint: Some(
+            "tunnels that are built in put one there: set net.core.fb_tunnels_only_for_init_net=1, and start the container anew",
+        ),
+    },
+    Entry {
         needles: &["ime namespaces are not supported"],
         verdict: Verdict::Fails,
         text: "the kernel has no time namespaces",
@@ -280,7 +296,11 @@ mod tests {
             ("UFFD is not supported", "USERFAULTFD"),
             ("uffd: Lazy pages are not available", "USERFAULTFD"),
             ("Time namespaces are not supported", "TIME_NS"),
-            ("Dumping seccomp filters not supported: Permission denied", "SECCOMP_FILTER"),
+            ("-22 reported by netlink: Invalid argument", "NF_CT_NETLINK"),
+            (
+                "Dumping seccomp filters not supported: Permission denied",
+                "SECCOMP_FILTER",
+            ),
             ("fsnotify: \tCan't dump that handle", "FHANDLE"),
         ] {
             let cause = cause(&errors(&[line])).unwrap();

@@ -15,7 +15,6 @@ use super::diag::DiagProbe;
 use super::entry;
 use super::scenario::{Scenario, Variant};
 use super::setback::Setback;
-use super::stage::{MAIN, Stage};
 use super::victim::{self, Answer, Question};
 use super::way::Passage;
 use super::{ScenarioReport, Verdict};
@@ -98,14 +97,10 @@ impl Case<'_> {
             Ok(())
         });
         body.end();
-        self.scenario.clear(&self.stage());
+        self.scenario.clear(&self.dir);
         // Only a mount point, and only where there was one.
         let _none_there = fs::remove_dir(entry::root(&self.dir));
         ending
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::new(self.scenario.name, self.dir.clone(), MAIN.to_owned())
     }
 
     fn report(&self, ending: Result<(), Setback>) -> ScenarioReport {

@@ -106,7 +106,11 @@ pub(super) fn settle(entry: Entry, stage: &Stage) -> io::Result<u8> {
     }
     let user = flags.contains(UnshareFlags::NEWUSER);
     // The mounts must belong to the user namespace as well.
-    let mounts = if user { UnshareFlags::NEWNS } else { UnshareFlags::empty() };
+    let mounts = if user {
+        UnshareFlags::NEWNS
+    } else {
+        UnshareFlags::empty()
+    };
     unshare(flags.difference(FORKED | UnshareFlags::NEWNS) | (flags & mounts))?;
     if user {
         wait_until(|| Ok(!fs::read("/proc/self/uid_map")?.is_empty()))?;
@@ -139,7 +143,10 @@ pub(super) fn beside_root(stage: &Stage, words: &[OsString]) -> io::Result<u8> {
     Err(Command::new(program).args(words).exec())
 }
 
-#[expect(deprecated, reason = "unsound only for UnshareFlags::FILES, which is not asked for")]
+#[expect(
+    deprecated,
+    reason = "unsound only for UnshareFlags::FILES, which is not asked for"
+)]
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
     let Err(whole) = rustix::thread::unshare(flags) else {
         return Ok(());
@@ -216,7 +223,9 @@ fn map_ids(child: &mut Child) -> io::Result<()> {
     wait_until(|| match fs::read_link(format!("{folder}/ns/user")) {
         Ok(theirs) => Ok(theirs != own),
         // It has told why.
-        Err(_) => Err(io::Error::other("the process that was to be mapped is gone")),
+        Err(_) => Err(io::Error::other(
+            "the process that was to be mapped is gone",
+        )),
     })?;
     fs::write(format!("{folder}/uid_map"), ID_MAP)?;
     fs::write(format!("{folder}/gid_map"), ID_MAP)

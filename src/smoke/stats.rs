@@ -29,7 +29,13 @@ pub(super) fn read(images: &Path) -> io::Result<DumpStats> {
 }
 
 fn parse(bytes: &[u8]) -> Option<DumpStats> {
-    let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let word = |at: usize| {
+        bytes
+            .get(at..at + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_le_bytes)
+    };
     if [word(0)?, word(4)?] != MAGIC {
         return None;
     }
@@ -98,7 +104,9 @@ mod tests {
     fn image() -> Vec<u8> {
         let entry = [0x08, 1, 0x10, 2, 0x28, 9, 0x30, 0xac, 0x02, 0x38, 7];
         let mut bytes = Vec::new();
-        MAGIC.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        MAGIC
+            .iter()
+            .for_each(|word| bytes.extend(word.to_le_bytes()));
         bytes.extend(13_u32.to_le_bytes());
         bytes.extend([0x0a, 11]);
         bytes.extend(entry);

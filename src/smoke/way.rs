@@ -124,9 +124,12 @@ impl Passage<'_> {
                 std::thread::sleep(POLL);
             }
             let answer = if daemon.is_finished() {
-                Err(Setback::Harness("the daemon of lazy pages is gone".to_owned()))
+                Err(Setback::Harness(
+                    "the daemon of lazy pages is gone".to_owned(),
+                ))
             } else {
-                self.restore(body, &["--lazy-pages"]).and_then(|()| ask(body))
+                self.restore(body, &["--lazy-pages"])
+                    .and_then(|()| ask(body))
             };
             if answer.is_err() {
                 // It waits for somebody to come; who comes and goes at once ends it.
@@ -280,7 +283,11 @@ mod tests {
         ] {
             let found = judge_tracking(first, last, linked);
             assert_eq!(found.is_some(), fault.is_some(), "{found:?}");
-            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(fault.unwrap_or_default())
+            );
         }
     }
 
@@ -296,7 +303,11 @@ mod tests {
         ] {
             let found = judge_transfer(&log);
             assert_eq!(found.is_some(), fault.is_some(), "{log}");
-            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(fault.unwrap_or_default())
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::smoke::talk::{self, Talk};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "namespaces",
     about: "a process tree in namespaces of its own: process, mount, host name, IPC, network",
-    options: &["PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "VETH"],
+    options: &["PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "NF_CT_NETLINK"],
     families: &["netlink"],
     variants: &[Variant {
         tools: &["ip"],
