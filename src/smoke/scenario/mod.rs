@@ -24,7 +24,7 @@ macro_rules! scenarios {
 }
 
 scenarios![
-    memory, threads, tree, unix, tcp, udp, listen, timers, shared, sysv, mqueue, events, files,
+    memory, threads, tree, unix, tcp, udp, listen, timers, shm, sysv, mqueue, events, files,
     predump, lazy, pty, namespaces, userns, timens, cgroup, seccomp, static_elf, python,
 ];
 

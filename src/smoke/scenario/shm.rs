@@ -1,4 +1,4 @@
-//! `shared`: memory that two processes share: without a name, as a memory file, and under a name.
+//! `shared-memory`: memory that two processes share: without a name, as a memory file, and under a name.
 //!
 //! Each writes to its half and must see the other's, before and after. Memory is reached through
 //! `/proc/self/mem`, which is an open file for the moment of an access only.
@@ -21,7 +21,7 @@ use crate::smoke::stage::{Stage, absent, needs};
 use crate::smoke::talk::{self, Talk};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "shared",
+    name: "shared-memory",
     about: "memory shared by two processes: anonymous, memfd, shm_open",
     options: &["SHMEM", "TMPFS", "MEMFD_CREATE"],
     families: &[],
