@@ -16,7 +16,7 @@ use rustix::process::Pid;
 use crate::exec::{Cmd, ExecError, Runner};
 
 /// Where CRIU and the iptables that it calls live, whatever `PATH` we were given.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// CRIU keeps here what it learned about a kernel, keyed to its own build and not to that kernel.
 const KERNEL_CACHE: &str = "/run/criu.kdat";
 /// Where the daemon of lazy pages listens, in its images' folder.
@@ -175,11 +175,29 @@ impl<'a> Criu<'a> {
             .arg("-v4")
             .args(call.extra)
             .total(call.limit);
-        let output = self.runner.run_with(&cmd, &mut |_| {})?;
+        self.finish(step, &cmd, &call.log)
+    }
+
+    /// Lets a container engine do a step. CRIU writes its log where the engine says.
+    pub(super) fn by_engine(
+        &self,
+        step: Step,
+        words: &[OsString],
+        call: &Call<'_>,
+    ) -> Result<(), CriuError> {
+        let [program, words @ ..] = words else {
+            return Ok(());
+        };
+        let cmd = system(Cmd::new(program)).args(words).total(call.limit);
+        self.finish(step, &cmd, &call.log)
+    }
+
+    fn finish(&self, step: Step, cmd: &Cmd, log: &Path) -> Result<(), CriuError> {
+        let output = self.runner.run_with(cmd, &mut |_| {})?;
         if output.status == Some(0) {
             return Ok(());
         }
-        let log = fs::read(&call.log).unwrap_or_default();
+        let log = fs::read(log).unwrap_or_default();
         let mut errors = error_lines(&String::from_utf8_lossy(&log));
         if errors.is_empty() {
             errors = last_words(&output.stderr, &output.ending());

@@ -25,6 +25,7 @@ use rustix::process::{chdir, pivot_root};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
+use super::container;
 use super::plan::Entry;
 use super::stage::{INNER, SETTLER, Stage, lacking};
 use crate::process;
@@ -78,6 +79,17 @@ pub(super) fn enter(entry: Entry, stage: &Stage) -> io::Result<u8> {
     let flags = entry.flags();
     let namespaces = namespaces();
     File::create(stage.dir().join("input"))?;
+    let pid = match entry {
+        Entry::Container => container::start(stage)?,
+        _ => fork(flags, stage)?,
+    };
+    let outside = Outside { pid, namespaces };
+    super::victim::publish(&outside_file(stage.dir()), &outside)?;
+    Ok(0)
+}
+
+/// Starts the process that settles in the namespaces.
+fn fork(flags: UnshareFlags, stage: &Stage) -> io::Result<u32> {
     unshare(flags & FORKED)?;
     if flags.contains(UnshareFlags::NEWTIME) {
         let offsets = format!("monotonic {AHEAD} 0\nboottime {AHEAD} 0\n");
@@ -88,12 +100,7 @@ pub(super) fn enter(entry: Entry, stage: &Stage) -> io::Result<u8> {
     if flags.contains(UnshareFlags::NEWUSER) {
         map_ids(&mut child)?;
     }
-    let outside = Outside {
-        pid: child.id(),
-        namespaces,
-    };
-    super::victim::publish(&outside_file(stage.dir()), &outside)?;
-    Ok(0)
+    Ok(child.id())
 }
 
 /// The rest of the way, by the process that becomes the victim. Returns only where that fails.

@@ -15,6 +15,13 @@
 //!                     └──────────────────────── once per cycle ─────────────────────────────┘
 //! ```
 //!
+//! What makes a scenario other than that is data: [`plan::Entry`] says where its first process lives (namespaces
+//! of its own, a container), [`plan::Way`] by which calls it goes down and comes back (dumps in rounds, memory
+//! that follows page by page, a container engine).
+//!
+//! Every scenario can harm its own victim (`Play::tamper`); [`SuiteOptions::tamper`] has all of them do so
+//! between restore and check, and then none may pass.
+//!
 //! Exit codes of CRIU decide only whether there is anything to judge. `criu check` decides nothing:
 //! it is blind to missing socket diagnosis, which [`diag`] therefore probes by itself.
 
@@ -29,6 +36,7 @@ pub mod suite;
 pub mod victim;
 
 mod body;
+mod container;
 mod cycle;
 mod entry;
 mod payload;
@@ -156,5 +164,44 @@ impl ScenarioReport {
     #[must_use]
     pub fn is_untested(&self) -> bool {
         self.verdict == Verdict::NotTestable && !self.extra
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(scenarios: &[(Verdict, bool)]) -> SmokeReport {
+        let scenario = |&(verdict, extra): &(Verdict, bool)| ScenarioReport {
+            name: "a".into(),
+            verdict,
+            cycles: 2,
+            reason: None,
+            hint: None,
+            options: Vec::new(),
+            missing: Vec::new(),
+            errors: Vec::new(),
+            extra,
+            seconds: 1.0,
+        };
+        SmokeReport {
+            scenarios: scenarios.iter().map(scenario).collect(),
+            ..SmokeReport::default()
+        }
+    }
+
+    #[test]
+    fn only_what_people_may_not_have_can_be_left_out() {
+        use Verdict::{Fails, NotTestable, Works};
+        for (scenarios, verdict) in [
+            (&[][..], NotTestable),
+            (&[(Works, false)], Works),
+            (&[(Works, false), (NotTestable, true)], Works),
+            (&[(Works, false), (NotTestable, false)], NotTestable),
+            (&[(Works, false), (NotTestable, true), (Fails, true)], Fails),
+            (&[(NotTestable, true)], NotTestable),
+        ] {
+            assert_eq!(report(scenarios).verdict(), verdict, "{scenarios:?}");
+        }
     }
 }

@@ -16,6 +16,8 @@ pub enum Entry {
     Plain,
     /// In namespaces of its own: these.
     Namespaces(UnshareFlags),
+    /// In a container of runc.
+    Container,
 }
 
 /// By which calls a victim goes down and comes back.
@@ -27,6 +29,8 @@ pub enum Way {
     PreDump(u32),
     /// Its memory stays behind with a daemon and follows page by page.
     LazyPages,
+    /// By the container engine, which calls CRIU.
+    Engine,
 }
 
 impl Entry {
@@ -40,7 +44,7 @@ impl Entry {
     #[must_use]
     pub fn flags(self) -> UnshareFlags {
         match self {
-            Self::Plain => UnshareFlags::empty(),
+            Self::Plain | Self::Container => UnshareFlags::empty(),
             Self::Namespaces(flags) => flags,
         }
     }

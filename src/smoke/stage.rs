@@ -43,6 +43,12 @@ impl Stage {
         }
     }
 
+    /// The scenario's name.
+    #[must_use]
+    pub fn scenario(&self) -> &'static str {
+        self.scenario
+    }
+
     /// The victim's folder, its own for files and sockets.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -173,7 +173,11 @@ fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
         _ => return scenario.play_role(stage),
     }
     // A session leader whose session lies in the dumped tree: CRIU wants nothing from outside.
-    rustix::process::setsid()?;
+    match rustix::process::setsid() {
+        // The first process of a container is one already.
+        Err(rustix::io::Errno::PERM) if rustix::process::getpid().is_init() => {}
+        answer => drop(answer?),
+    }
     let mut scene = scenario.set(stage)?;
     let mut life = Life::begin(stage.dir())?;
     publish(&ready_file(stage.dir()), &life.counter)?;

@@ -10,7 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use super::body::Body;
+use super::container;
 use super::criu::{Call, LAZY_SOCKET, Step};
 use super::cycle::Case;
 use super::entry;
@@ -49,7 +52,10 @@ impl Passage<'_> {
         extra.extend(self.tracking(self.rounds() + 1));
         let images = self.folder(&self.images())?;
         let log = Step::Dump.to_string();
-        criu.dump(body.root(), &self.call(&images, &log, &extra))?;
+        match self.case.variant.way {
+            Way::Engine => self.by_engine(Step::Dump, &["checkpoint"])?,
+            _ => criu.dump(body.root(), &self.call(&images, &log, &extra))?,
+        }
         body.wait_until_gone().map_err(Setback::Undead)
     }
 
@@ -61,6 +67,22 @@ impl Passage<'_> {
     ) -> Result<T, Setback> {
         match self.case.variant.way {
             Way::LazyPages => self.up_lazily(body, ask),
+            Way::Engine => {
+                let dir = &self.case.dir;
+                let (bundle, pid) = (container::bundle(dir), container::pid_file(dir));
+                let words: [&OsStr; 6] = [
+                    "restore".as_ref(),
+                    "--detach".as_ref(),
+                    "--bundle".as_ref(),
+                    bundle.as_ref(),
+                    "--pid-file".as_ref(),
+                    pid.as_ref(),
+                ];
+                self.by_engine(Step::Restore, &words)?;
+                let number = fs::read_to_string(&pid)?.trim().parse().ok();
+                body.restored(number.and_then(Pid::from_raw));
+                ask(body)
+            }
             Way::Plain | Way::PreDump(_) => {
                 self.restore(body, &[])?;
                 ask(body)
@@ -80,7 +102,7 @@ impl Passage<'_> {
                 let log = fs::read(self.log(&Step::LazyPages.to_string()))?;
                 judge_transfer(&String::from_utf8_lossy(&log))
             }
-            Way::Plain => None,
+            Way::Plain | Way::Engine => None,
         };
         Ok(faults.into_iter().collect())
     }
@@ -91,6 +113,20 @@ impl Passage<'_> {
         before
             .chain([self.images()])
             .try_for_each(|name| fs::remove_dir_all(self.path(&name)))
+    }
+
+    /// A verb of the container engine, with what it tells CRIU.
+    fn by_engine(&self, step: Step, verb: &[impl AsRef<OsStr>]) -> Result<(), Setback> {
+        let (dir, images) = (&self.case.dir, self.path(&self.images()));
+        let work = self.folder(&format!("{step}-{}", self.cycle))?;
+        let mut words = container::engine(dir);
+        words.extend(verb.iter().map(|word| word.as_ref().to_owned()));
+        words.extend(["--image-path".into(), images.clone().into_os_string()]);
+        words.extend(["--work-path".into(), work.clone().into_os_string()]);
+        words.push(container::name(dir).into());
+        let mut call = self.call(&images, "", &[]);
+        call.log = work.join(format!("{step}.log"));
+        Ok(self.case.criu.by_engine(step, &words, &call)?)
     }
 
     fn restore(&self, body: &mut Body, more: &[&str]) -> Result<(), Setback> {

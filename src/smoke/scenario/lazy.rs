@@ -23,7 +23,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     acts: Acts::of::<Lazy>(),
 };
 
-const HEAP: usize = 2 << 20;
+const HEAP: usize = 1 << 20;
 
 struct Lazy {
     heap: Vec<u8>,

@@ -25,7 +25,7 @@ macro_rules! scenarios {
 
 scenarios![
     memory, threads, tree, unix, tcp, udp, listen, timers, shm, sysv, mqueue, events, files,
-    predump, lazy, pty, namespaces, userns, timens, cgroup, seccomp, static_elf, python,
+    predump, lazy, pty, namespaces, userns, timens, cgroup, seccomp, static_elf, python, container,
 ];
 
 /// Options without which no process can be dumped or restored.
@@ -270,7 +270,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(titles.len(), 24);
+        assert_eq!(titles.len(), 25);
     }
 
     #[test]

@@ -33,11 +33,11 @@ pub(super) const CONTAINER: UnshareFlags = UnshareFlags::NEWPID
     .union(UnshareFlags::NEWIPC)
     .union(UnshareFlags::NEWNET);
 
-/// Settings that belong to a namespace; each is given a value that is nobody's default, where it may be
-/// written.
-const SETTINGS: &[&str] = &[
-    "/proc/sys/kernel/msgmax",
-    "/proc/sys/net/ipv4/conf/all/arp_announce",
+/// Settings that belong to a namespace, and to which; each is given a value that is nobody's default, where
+/// the namespace is its own and lets it.
+const SETTINGS: &[(&str, &str)] = &[
+    ("ipc", "/proc/sys/kernel/msgmax"),
+    ("net", "/proc/sys/net/ipv4/conf/all/arp_announce"),
 ];
 const VALUE: &str = "2";
 const CHILD: &str = "child";
@@ -69,11 +69,15 @@ impl Play for Namespaces {
 
     fn set(stage: &Stage) -> io::Result<Self> {
         let text = fs::read(entry::outside_file(stage.dir()))?;
-        for setting in SETTINGS {
-            let _may_be_read_only = fs::write(setting, VALUE);
+        let outside: Outside = serde_json::from_slice(&text)?;
+        let own = own(&outside);
+        for (kind, setting) in SETTINGS {
+            if own.get(*kind) == Some(&true) {
+                let _may_be_read_only = fs::write(setting, VALUE);
+            }
         }
         Ok(Self {
-            outside: serde_json::from_slice(&text)?,
+            outside,
             child: Talk::start(&mut stage.child(CHILD)?)?,
             cycle: 0,
         })
@@ -92,14 +96,12 @@ impl Play for Namespaces {
     }
 
     fn check(&mut self) -> io::Result<State> {
-        let inside = entry::namespaces();
-        let differs = |(outside, inside): (&(String, String), (String, String))| {
-            (inside.0, outside.1 != inside.1)
+        let read = |(_, path): &(&str, &str)| {
+            fs::read_to_string(path).map(|text| text.trim().to_owned())
         };
-        let read = |path: &&str| fs::read_to_string(path).map(|text| text.trim().to_owned());
         Ok(State {
             cycle: self.cycle,
-            own: self.outside.namespaces.iter().zip(inside).map(differs).collect(),
+            own: own(&self.outside),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             settings: SETTINGS.iter().map(read).collect::<io::Result<_>>()?,
             mounts: mounts(&fs::read_to_string("/proc/self/mountinfo")?),
@@ -132,6 +134,15 @@ impl Play for Namespaces {
         ];
         faults.into_iter().flatten().collect()
     }
+}
+
+/// Which namespaces are others than outside.
+fn own(outside: &Outside) -> BTreeMap<String, bool> {
+    let differs = |(outside, inside): (&(String, String), (String, String))| {
+        (inside.0, outside.1 != inside.1)
+    };
+    let pairs = outside.namespaces.iter().zip(entry::namespaces());
+    pairs.map(differs).collect()
 }
 
 /// Namespaces that were its own and are not any more.

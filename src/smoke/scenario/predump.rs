@@ -27,7 +27,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const PAGE: usize = 4096;
-const STILL: usize = 512 * PAGE;
+const STILL: usize = 256 * PAGE;
 const BUSY: usize = 24;
 
 struct Rounds {

@@ -29,7 +29,8 @@ queue = call("msgget", 7703, CREATE)
 
 
 def pattern(seed):
-    return bytes((seed * 31 + at * 7 + at // 256) % 256 for at in range(1024)) * (SIZE // 1024)
+    turned = bytes(range(seed % 256, 256)) + bytes(range(seed % 256))
+    return turned * (SIZE // 256)
 
 
 def prepare(seed):
