@@ -112,6 +112,7 @@ const AMBIENT: &[(&str, &str, &[&str])] = &[
             "boot/agent",
             "smoke/stage",
             "smoke/entry",
+            "smoke/container",
             "smoke/talk",
             "smoke/scenario",
         ],
