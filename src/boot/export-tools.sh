@@ -23,9 +23,25 @@ chain() {
 program() {
     found=$(command -v "$1") || return 1
     chain "$found"
+    libraries "$found"
+}
+
+libraries() {
     # A script has no libraries; ldd says so with its exit status.
-    ldd "$(readlink -f "$found")" 2>/dev/null | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p' | while read -r library; do
+    ldd "$(readlink -f "$1")" 2>/dev/null | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p' | while read -r library; do
         chain "$library"
+    done
+}
+
+# The interpreter and of its library only what the scenarios import; nothing of it is a program's to rely on.
+python() {
+    program python3 || return 1
+    python3 -I -S -B -c 'import _thread, ctypes, sys, time
+for module in list(sys.modules.values()): print(getattr(module, "__file__", None) or "")' | sort -u | while read -r file; do
+        case $file in
+        *.so) chain "$file" && libraries "$file" ;;
+        *.py) chain "$file" ;;
+        esac
     done
 }
 
@@ -58,6 +74,7 @@ list() {
     for name in iptables-legacy ip6tables-legacy iptables-restore ip6tables-restore iptables ip6tables ip; do
         program "$name" || echo "without $name" >&2
     done
+    python || echo "without python3" >&2
     for folder in /usr/lib/*-linux-gnu/xtables /usr/lib/xtables /usr/lib64/xtables; do
         for match in mark MARK standard tcp udp; do
             [ ! -e "$folder/libxt_$match.so" ] || chain "$folder/libxt_$match.so"

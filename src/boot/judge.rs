@@ -95,7 +95,13 @@ impl Judgement {
             .unwrap_or_else(|| format!("the verdict is {}", report.verdict));
         match report.verdict {
             smoke::Verdict::Works => {}
-            smoke::Verdict::NotTestable => self.untested.push(format!("{}: {reason}", report.name)),
+            smoke::Verdict::NotTestable if report.is_untested() => {
+                self.untested.push(format!("{}: {reason}", report.name));
+            }
+            smoke::Verdict::NotTestable => {
+                self.warnings
+                    .push(format!("{} was not tested: {reason}", report.name));
+            }
             // In the guest CRIU is as new as the recipe says, so what it declines is missing in the kernel.
             smoke::Verdict::Fails | smoke::Verdict::Refused => self.failures.push(Failure {
                 kind: FailureKind::Scenario,
@@ -240,6 +246,7 @@ mod tests {
             options: vec!["UNIX".to_owned(), "UNIX_DIAG".to_owned()],
             missing: missing.iter().map(|option| (*option).to_owned()).collect(),
             errors: Vec::new(),
+            extra: false,
             seconds: 1.0,
         }
     }

@@ -36,7 +36,7 @@ use crate::smoke::victim;
 /// Does what the arguments say and returns the exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.collect();
-    if let Some(exit) = boot::agent::run_if_called(args.first()) {
+    if let Some(exit) = boot::agent::run_if_called(&args) {
         return exit;
     }
     let cli = match Cli::try_parse_from(args) {

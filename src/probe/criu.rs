@@ -84,6 +84,7 @@ mod tests {
             missing: Vec::new(),
             errors: Vec::new(),
             seconds: 0.1,
+            extra: false,
         }
     }
 

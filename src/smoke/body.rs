@@ -61,9 +61,20 @@ impl Body {
         }
     }
 
-    /// The same processes are back.
-    pub(super) fn restored(&mut self) {
+    /// The same processes are back; in a process namespace of their own they have other numbers outside.
+    pub(super) fn restored(&mut self, root: Option<Pid>) {
         self.alive = true;
+        if let Some(root) = root.filter(|root| *root != self.root) {
+            self.root = root;
+            self.members = vec![root];
+        }
+    }
+
+    /// The process that was started has made another one, and is done.
+    pub(super) fn moved_to(&mut self, root: Pid) {
+        let _not_ours = rustix::process::waitpid(Some(self.root), WaitOptions::empty());
+        self.members.push(root);
+        self.root = root;
     }
 
     /// Whether its first process runs; a zombie does not.

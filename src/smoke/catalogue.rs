@@ -110,9 +110,74 @@ const ENTRIES: &[Entry] = &[
     },
     Entry {
         needles: &["Tracking memory is not available"],
-        verdict: Verdict::Refused,
+        verdict: Verdict::Fails,
         text: "the kernel does not track memory changes",
         options: &["MEM_SOFT_DIRTY"],
+        hint: None,
+    },
+    Entry {
+        needles: &["UFFD is not supported"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not let another process serve page faults",
+        options: &["USERFAULTFD"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Lazy pages are not available"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not let another process serve page faults",
+        options: &["USERFAULTFD"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Lazy pages are not permitted"],
+        verdict: Verdict::NotTestable,
+        text: "this session may not use userfaultfd",
+        options: &[],
+        hint: Some("set vm.unprivileged_userfaultfd=1, or grant CAP_SYS_PTRACE"),
+    },
+    Entry {
+        needles: &["-22 reported by netlink"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not list tracked connections, which belong to a network namespace",
+        options: &["NF_CT_NETLINK"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Unsupported link"],
+        verdict: Verdict::Fails,
+        text: "every network namespace of this kernel holds a device that CRIU cannot dump",
+        options: &[],
+        hint: Some(
+            "tunnels that are built in put one there: set net.core.fb_tunnels_only_for_init_net=1, and start the container anew",
+        ),
+    },
+    Entry {
+        needles: &["ime namespaces are not supported"],
+        verdict: Verdict::Fails,
+        text: "the kernel has no time namespaces",
+        options: &["TIME_NS"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Dumping seccomp filters not supported"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not show the filters of a process",
+        options: &["SECCOMP_FILTER", "CHECKPOINT_RESTORE"],
+        hint: None,
+    },
+    Entry {
+        needles: &["timers file is missing"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not list the timers of a process",
+        options: &["POSIX_TIMERS", "CHECKPOINT_RESTORE"],
+        hint: None,
+    },
+    Entry {
+        needles: &["Can't dump that handle"],
+        verdict: Verdict::Fails,
+        text: "the kernel does not tell by which handle a watched file can be found",
+        options: &["FHANDLE", "INOTIFY_USER"],
         hint: None,
     },
     Entry {
@@ -218,6 +283,29 @@ mod tests {
                 (Verdict::Fails, vec![option]),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_missing_is_named() {
+        for (line, option) in [
+            (
+                "Tracking memory is not available. Consider omitting --track-mem option.",
+                "MEM_SOFT_DIRTY",
+            ),
+            ("UFFD is not supported", "USERFAULTFD"),
+            ("uffd: Lazy pages are not available", "USERFAULTFD"),
+            ("Time namespaces are not supported", "TIME_NS"),
+            ("-22 reported by netlink: Invalid argument", "NF_CT_NETLINK"),
+            (
+                "Dumping seccomp filters not supported: Permission denied",
+                "SECCOMP_FILTER",
+            ),
+            ("fsnotify: \tCan't dump that handle", "FHANDLE"),
+        ] {
+            let cause = cause(&errors(&[line])).unwrap();
+            assert_eq!(cause.verdict, Verdict::Fails, "{line}");
+            assert_eq!(cause.options[0], option, "{line}");
         }
     }
 

@@ -52,7 +52,9 @@ impl Comparison {
         let adds = names(|row| works(row.verdict) && broken(row.control));
         let loses = names(|row| broken(row.verdict) && works(row.control));
         let unknown = names(|row| untested(row.verdict) || untested(row.control));
-        let enough = !rows.is_empty() && rows.iter().all(|row| works(row.control));
+        let nowhere = |row: &&Compared| untested(row.verdict) && untested(row.control);
+        let mut tried = rows.iter().filter(|row| !nowhere(row)).peekable();
+        let enough = tried.peek().is_some() && tried.all(|row| works(row.control));
         Self {
             conclusion: conclusion(enough, &adds, &loses, &unknown),
             rows,
@@ -121,6 +123,7 @@ mod tests {
             missing: Vec::new(),
             errors: Vec::new(),
             seconds: 1.0,
+            extra: false,
         };
         SmokeReport {
             scenarios: verdicts.iter().map(scenario).collect(),

@@ -4,6 +4,7 @@
 //! not judge: an exit status of 0 says only that CRIU is content. Reasons come from the `Error` lines
 //! of its log, without times and line numbers, which differ from version to version.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -15,9 +16,11 @@ use rustix::process::Pid;
 use crate::exec::{Cmd, ExecError, Runner};
 
 /// Where CRIU and the iptables that it calls live, whatever `PATH` we were given.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// CRIU keeps here what it learned about a kernel, keyed to its own build and not to that kernel.
 const KERNEL_CACHE: &str = "/run/criu.kdat";
+/// Where the daemon of lazy pages listens, in its images' folder.
+pub const LAZY_SOCKET: &str = "lazy-pages.socket";
 /// At most so many error lines are kept: the first ones are nearest to the cause.
 const KEPT_ERRORS: usize = 12;
 
@@ -28,11 +31,15 @@ pub struct Criu<'a> {
     runner: &'a dyn Runner,
 }
 
-/// Which half of a cycle.
+/// Which part of a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// `criu pre-dump`
+    PreDump,
     /// `criu dump`
     Dump,
+    /// `criu lazy-pages`
+    LazyPages,
     /// `criu restore`
     Restore,
 }
@@ -45,9 +52,11 @@ pub struct Call<'a> {
     /// CRIU's log; an absolute path.
     pub log: PathBuf,
     /// Further arguments, such as `--tcp-established`.
-    pub extra: &'a [&'a str],
+    pub extra: &'a [String],
     /// Time for it.
     pub limit: Duration,
+    /// What starts CRIU in its stead, and then its own command line: a program with its arguments.
+    pub through: Vec<OsString>,
 }
 
 /// Why CRIU did not do it.
@@ -126,14 +135,37 @@ impl<'a> Criu<'a> {
         self.call(Step::Dump, &["--tree", &tree], call)
     }
 
-    /// Brings the tree back; it goes on as a child of our subreaper.
-    pub fn restore(&self, call: &Call<'_>) -> Result<(), CriuError> {
-        self.call(Step::Restore, &["--restore-detached"], call)
+    /// Dumps what the tree below `root` has in memory, and lets it go on.
+    pub fn pre_dump(&self, root: Pid, call: &Call<'_>) -> Result<(), CriuError> {
+        let tree = root.as_raw_nonzero().to_string();
+        self.call(Step::PreDump, &["--tree", &tree], call)
+    }
+
+    /// Serves memory to a restore until all of it is there. Listens on [`LAZY_SOCKET`].
+    pub fn lazy_pages(&self, call: &Call<'_>) -> Result<(), CriuError> {
+        self.call(Step::LazyPages, &[], call)
+    }
+
+    /// Brings the tree back; it goes on as a child of our subreaper. Returns the number of its first
+    /// process, as we see it.
+    pub fn restore(&self, call: &Call<'_>) -> Result<Option<Pid>, CriuError> {
+        let file = call.log.with_extension("pid");
+        let name = file.to_string_lossy();
+        // CRIU does not replace a file.
+        let _none_there = fs::remove_file(&file);
+        let own = ["--restore-detached", "--pidfile", &name];
+        self.call(Step::Restore, &own, call)?;
+        let number = fs::read_to_string(&file).ok();
+        let number = number.and_then(|text| text.trim().parse().ok());
+        Ok(number.and_then(Pid::from_raw))
     }
 
     fn call(&self, step: Step, own: &[&str], call: &Call<'_>) -> Result<(), CriuError> {
-        let cmd = self
-            .cmd()
+        let cmd = match &call.through[..] {
+            [] => self.cmd(),
+            [program, words @ ..] => system(Cmd::new(program)).args(words).arg(&self.program),
+        };
+        let cmd = cmd
             .arg(step.verb())
             .args(own)
             .arg("--images-dir")
@@ -143,11 +175,29 @@ impl<'a> Criu<'a> {
             .arg("-v4")
             .args(call.extra)
             .total(call.limit);
-        let output = self.runner.run_with(&cmd, &mut |_| {})?;
+        self.finish(step, &cmd, &call.log)
+    }
+
+    /// Lets a container engine do a step. CRIU writes its log where the engine says.
+    pub(super) fn by_engine(
+        &self,
+        step: Step,
+        words: &[OsString],
+        call: &Call<'_>,
+    ) -> Result<(), CriuError> {
+        let [program, words @ ..] = words else {
+            return Ok(());
+        };
+        let cmd = system(Cmd::new(program)).args(words).total(call.limit);
+        self.finish(step, &cmd, &call.log)
+    }
+
+    fn finish(&self, step: Step, cmd: &Cmd, log: &Path) -> Result<(), CriuError> {
+        let output = self.runner.run_with(cmd, &mut |_| {})?;
         if output.status == Some(0) {
             return Ok(());
         }
-        let log = fs::read(&call.log).unwrap_or_default();
+        let log = fs::read(log).unwrap_or_default();
         let mut errors = error_lines(&String::from_utf8_lossy(&log));
         if errors.is_empty() {
             errors = last_words(&output.stderr, &output.ending());
@@ -156,16 +206,27 @@ impl<'a> Criu<'a> {
     }
 
     fn cmd(&self) -> Cmd {
-        Cmd::new(&self.program).env("PATH", SYSTEM_PATH)
+        system(Cmd::new(&self.program))
     }
+}
+
+fn system(cmd: Cmd) -> Cmd {
+    cmd.env("PATH", SYSTEM_PATH)
 }
 
 /// Whether a program is found where CRIU would look for it.
 #[must_use]
 pub fn tool_exists(name: &str) -> bool {
+    find_tool(name).is_some()
+}
+
+/// The path of a program of the system.
+#[must_use]
+pub fn find_tool(name: &str) -> Option<PathBuf> {
     SYSTEM_PATH
         .split(':')
-        .any(|folder| Path::new(folder).join(name).exists())
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
 }
 
 /// Makes the next CRIU look at the kernel anew. Needed after every change of kernel or modules.
@@ -270,7 +331,9 @@ impl fmt::Display for Version {
 impl Step {
     fn verb(self) -> &'static str {
         match self {
+            Self::PreDump => "pre-dump",
             Self::Dump => "dump",
+            Self::LazyPages => "lazy-pages",
             Self::Restore => "restore",
         }
     }
@@ -363,8 +426,9 @@ mod tests {
         let call = Call {
             images: folder.path(),
             log: log.clone(),
-            extra: &["--tcp-established"],
+            extra: &["--tcp-established".to_owned()],
             limit: Duration::MAX,
+            through: Vec::new(),
         };
         let error = Criu::new("criu", &script)
             .dump(Pid::from_raw(7).unwrap(), &call)

@@ -4,20 +4,20 @@
 //! the report is there. The rules that hold for every scenario are here: the same process comes back,
 //! its counter stood still while it was down and did not go back.
 
-use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::body::Body;
 use super::catalogue;
-use super::criu::{self, Call, Criu, CriuError, Feature, Step};
+use super::criu::{self, Criu, CriuError, Feature};
 use super::diag::DiagProbe;
+use super::entry;
 use super::scenario::{Scenario, Variant};
-use super::victim::{self, Answer, LastWords, Question};
+use super::setback::Setback;
+use super::victim::{self, Answer, Question};
+use super::way::Passage;
 use super::{ScenarioReport, Verdict};
-use crate::exec::ExecError;
 
 /// How often the judge looks for an answer.
 const POLL: Duration = Duration::from_millis(3);
@@ -36,6 +36,8 @@ pub(super) struct Case<'a> {
     pub dir: PathBuf,
     pub cycles: u32,
     pub limit: Duration,
+    /// Whether the restored victim is told to harm its data, so that the check must fail.
+    pub tamper: bool,
 }
 
 /// What the judge holds after a cycle.
@@ -46,38 +48,8 @@ struct Evidence {
     stopped: u64,
     still: u64,
     after: Answer,
-}
-
-/// Why a case ended before all its cycles.
-#[derive(Debug)]
-enum Setback {
-    /// Our own doing or the surroundings': nothing follows about the kernel.
-    Harness(String),
-    /// The victim could not set its scene.
-    Scene(LastWords),
-    Criu(CriuError),
-    /// The dump was said to be done, and yet these processes are there.
-    Undead(Vec<i32>),
-    /// The restored victim ended or gave an error.
-    Broken(String),
-    /// No answer in time; `restored` says from whom.
-    Silent {
-        restored: bool,
-    },
-    /// The data are not what they were.
-    Data(Vec<String>),
-}
-
-impl From<CriuError> for Setback {
-    fn from(error: CriuError) -> Self {
-        Self::Criu(error)
-    }
-}
-
-impl From<io::Error> for Setback {
-    fn from(error: io::Error) -> Self {
-        Self::Harness(error.to_string())
-    }
+    /// What is wrong with the way down and up itself.
+    way: Vec<String>,
 }
 
 impl Case<'_> {
@@ -125,6 +97,9 @@ impl Case<'_> {
             Ok(())
         });
         body.end();
+        self.scenario.clear(&self.dir);
+        // Only a mount point, and only where there was one.
+        let _none_there = fs::remove_dir(entry::root(&self.dir));
         ending
     }
 
@@ -138,6 +113,7 @@ impl Case<'_> {
             options: self.scenario.depends_on(self.variant),
             missing: Vec::new(),
             errors: Vec::new(),
+            extra: self.variant.extra,
             seconds: 0.0,
         };
         if let Err(setback) = ending {
@@ -149,6 +125,9 @@ impl Case<'_> {
     fn explain(&self, setback: Setback, report: &mut ScenarioReport) {
         report.verdict = setback.verdict();
         let mut reason = setback.to_string();
+        if let Setback::Scene(words) = &setback {
+            report.missing.extend(words.option.clone());
+        }
         if let Setback::Criu(CriuError::Failed { errors, .. }) = setback {
             if let Some(cause) = catalogue::cause(&errors) {
                 report.verdict = cause.verdict;
@@ -217,18 +196,34 @@ impl Sitting<'_> {
     fn cycle(&self, cycle: u32, body: &mut Body) -> Result<(), Setback> {
         let number = u64::from(cycle) * 2;
         if cycle == 1 {
-            self.wait_for(&victim::ready_file(&self.case.dir), body, false)?;
+            self.wait_for_the_first(body)?;
         }
         let before = self.ask(number - 1, Question::Prepare, body, false)?;
         body.count()?;
-        let (stopped, still) = self.down_and_up(cycle, body)?;
-        let after = self.ask(number, Question::Check, body, true)?;
+        let passage = Passage {
+            case: self.case,
+            cycle,
+            deadline: self.deadline,
+        };
+        passage.down(body)?;
+        let stopped = victim::pulse(&self.case.dir)?;
+        std::thread::sleep(STILLNESS);
+        let still = victim::pulse(&self.case.dir)?;
+        let question = if self.case.tamper {
+            Question::TamperedCheck
+        } else {
+            Question::Check
+        };
+        let after = passage.up(body, |body| self.ask(number, question, body, true))?;
         let evidence = Evidence {
             before,
             stopped,
             still,
             after,
+            way: passage.faults()?,
         };
+        // The next images may need the room; the logs stay.
+        passage.tidy()?;
         let faults = judge(&evidence, self.case.scenario);
         if faults.is_empty() {
             Ok(())
@@ -237,27 +232,16 @@ impl Sitting<'_> {
         }
     }
 
-    /// Dumps and restores; returns the pulse after the death and before the rebirth.
-    fn down_and_up(&self, cycle: u32, body: &mut Body) -> Result<(u64, u64), Setback> {
-        let Case { dir, criu, .. } = self.case;
-        let images = dir.join(format!("images-{cycle}"));
-        fs::create_dir_all(&images)?;
-        let call = |step: Step| Call {
-            images: &images,
-            log: dir.join(format!("{step}-{cycle}.log")),
-            extra: self.case.variant.arguments,
-            limit: self.left(),
-        };
-        criu.dump(body.root(), &call(Step::Dump))?;
-        body.wait_until_gone().map_err(Setback::Undead)?;
-        let stopped = victim::pulse(dir)?;
-        std::thread::sleep(STILLNESS);
-        let still = victim::pulse(dir)?;
-        criu.restore(&call(Step::Restore))?;
-        body.restored();
-        // The next images may need the room; the logs stay.
-        fs::remove_dir_all(&images)?;
-        Ok((stopped, still))
+    /// The victim is not always the process that was started.
+    fn wait_for_the_first(&self, body: &mut Body) -> Result<(), Setback> {
+        let dir = &self.case.dir;
+        if self.case.scenario.entry.is_elsewhere() {
+            self.wait_for(&entry::outside_file(dir), body, false)?;
+            if let Some(root) = victim::moved_to(dir) {
+                body.moved_to(root);
+            }
+        }
+        self.wait_for(&victim::ready_file(dir), body, false)
     }
 
     fn ask(
@@ -303,8 +287,9 @@ fn judge(evidence: &Evidence, scenario: &Scenario) -> Vec<String> {
         stopped,
         still,
         after,
+        way,
     } = evidence;
-    let mut faults = Vec::new();
+    let mut faults = way.clone();
     for (what, before, after) in [
         ("process number", before.pid, after.pid),
         ("session", before.sid, after.sid),
@@ -336,70 +321,13 @@ fn judge(evidence: &Evidence, scenario: &Scenario) -> Vec<String> {
     faults
 }
 
-impl Setback {
-    /// A victim that ended without a word.
-    fn gone(restored: bool) -> Self {
-        let message = "the victim ended without a word".to_owned();
-        if restored {
-            Self::Broken(message)
-        } else {
-            Self::Harness(message)
-        }
-    }
-
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Harness(_) | Self::Criu(CriuError::Version(_)) => Verdict::NotTestable,
-            Self::Criu(CriuError::Exec(error)) if !matches!(error, ExecError::TimedOut { .. }) => {
-                Verdict::NotTestable
-            }
-            Self::Silent { restored } if !restored => Verdict::NotTestable,
-            Self::Scene(words) if !words.names_a_missing_feature() => Verdict::NotTestable,
-            _ => Verdict::Fails,
-        }
-    }
-}
-
-impl LastWords {
-    /// Errors by which a kernel says that something was not built into it.
-    fn names_a_missing_feature(&self) -> bool {
-        use rustix::io::Errno;
-        let lacking = [
-            Errno::AFNOSUPPORT,
-            Errno::PROTONOSUPPORT,
-            Errno::NOSYS,
-            Errno::PROTOTYPE,
-            Errno::OPNOTSUPP,
-        ];
-        self.errno
-            .is_some_and(|errno| lacking.iter().any(|known| known.raw_os_error() == errno))
-    }
-}
-
-impl fmt::Display for Setback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Harness(message) => f.write_str(message),
-            Self::Scene(words) => write!(f, "the victim could not be set up: {}", words.message),
-            Self::Criu(error) => error.fmt(f),
-            Self::Undead(pids) => write!(
-                f,
-                "after the dump these processes are still there: {pids:?}"
-            ),
-            Self::Broken(message) => write!(f, "the restored victim does not work: {message}"),
-            Self::Silent { restored: true } => f.write_str("the restored victim does not answer"),
-            Self::Silent { restored: false } => f.write_str("the victim was not ready in time"),
-            Self::Data(faults) => f.write_str(&faults.join("; ")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::exec::Script;
+    use crate::smoke::criu::Step;
     use crate::smoke::scenario;
 
     /// A state of `udp`, which has the shortest one.
@@ -418,6 +346,7 @@ mod tests {
             stopped: 12,
             still: 12,
             after: answer(2, 12),
+            way: Vec::new(),
         }
     }
 
@@ -444,6 +373,10 @@ mod tests {
             (
                 |evidence| evidence.after.number = 1,
                 "question 2 was answered as 1",
+            ),
+            (
+                |evidence| evidence.way.push("no parent".to_owned()),
+                "no parent",
             ),
             (
                 |evidence| evidence.after.state = json!({}),
@@ -475,6 +408,7 @@ mod tests {
             dir: PathBuf::new(),
             cycles: 2,
             limit: Duration::ZERO,
+            tamper: false,
         };
         case.report(Err(setback))
     }
@@ -527,26 +461,5 @@ mod tests {
         let report = explained("tcp", dump_failed("no nftables"), &[], &script);
         assert_eq!(report.verdict, Verdict::NotTestable);
         assert!(report.reason.unwrap().contains("built without nftables"));
-    }
-
-    #[test]
-    fn setbacks_tell_kernel_from_surroundings() {
-        let words = |errno| LastWords {
-            message: "no".into(),
-            errno,
-        };
-        for (setback, verdict) in [
-            (Setback::Harness("x".into()), Verdict::NotTestable),
-            (Setback::Scene(words(None)), Verdict::NotTestable),
-            (Setback::Scene(words(Some(97))), Verdict::Fails),
-            (Setback::Silent { restored: false }, Verdict::NotTestable),
-            (Setback::Silent { restored: true }, Verdict::Fails),
-            (Setback::Undead(vec![3]), Verdict::Fails),
-            (Setback::Broken("x".into()), Verdict::Fails),
-            (Setback::Data(vec!["x".into()]), Verdict::Fails),
-            (dump_failed("x"), Verdict::Fails),
-        ] {
-            assert_eq!(setback.verdict(), verdict, "{setback:?}");
-        }
     }
 }

@@ -15,6 +15,13 @@
 //!                     └──────────────────────── once per cycle ─────────────────────────────┘
 //! ```
 //!
+//! What makes a scenario other than that is data: [`plan::Entry`] says where its first process lives (namespaces
+//! of its own, a container), [`plan::Way`] by which calls it goes down and comes back (dumps in rounds, memory
+//! that follows page by page, a container engine).
+//!
+//! Every scenario can harm its own victim (`Play::tamper`); [`SuiteOptions::tamper`] has all of them do so
+//! between restore and check, and then none may pass.
+//!
 //! Exit codes of CRIU decide only whether there is anything to judge. `criu check` decides nothing:
 //! it is blind to missing socket diagnosis, which [`diag`] therefore probes by itself.
 
@@ -22,6 +29,7 @@ pub mod catalogue;
 pub mod compare;
 pub mod criu;
 pub mod diag;
+pub mod plan;
 pub mod precheck;
 pub mod scenario;
 pub mod stage;
@@ -29,9 +37,15 @@ pub mod suite;
 pub mod victim;
 
 mod body;
+mod container;
 mod cycle;
+mod entry;
 mod payload;
 mod render;
+mod setback;
+mod stats;
+mod talk;
+mod way;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +110,10 @@ pub struct ScenarioReport {
     /// CRIU's own error lines, without times and line numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Whether it is about a program that people may well not have, such as a container engine: that it
+    /// cannot be tested then leaves the verdict over all alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
     /// Wall time in seconds.
     pub seconds: f64,
 }
@@ -123,7 +141,8 @@ pub struct SmokeReport {
 
 impl SmokeReport {
     /// The verdict over all: works only if every scenario works; a failure outweighs what could not
-    /// be tested. A suite without scenarios has tested nothing.
+    /// be tested. A suite without scenarios has tested nothing, nor has one of extras alone that are
+    /// not here.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let has = |verdict| {
@@ -131,11 +150,61 @@ impl SmokeReport {
                 .iter()
                 .any(|scenario| scenario.verdict == verdict)
         };
+        let untested = |scenario: &&ScenarioReport| scenario.is_untested();
         match () {
             () if has(Verdict::Fails) => Verdict::Fails,
             () if has(Verdict::Refused) => Verdict::Refused,
-            () if self.scenarios.is_empty() || has(Verdict::NotTestable) => Verdict::NotTestable,
-            () => Verdict::Works,
+            () if self.scenarios.iter().find(untested).is_some() => Verdict::NotTestable,
+            () if has(Verdict::Works) => Verdict::Works,
+            () => Verdict::NotTestable,
+        }
+    }
+}
+
+impl ScenarioReport {
+    /// Whether the kernel is left untested by it: what needs a program that people may not have does
+    /// not count.
+    #[must_use]
+    pub fn is_untested(&self) -> bool {
+        self.verdict == Verdict::NotTestable && !self.extra
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(scenarios: &[(Verdict, bool)]) -> SmokeReport {
+        let scenario = |&(verdict, extra): &(Verdict, bool)| ScenarioReport {
+            name: "a".into(),
+            verdict,
+            cycles: 2,
+            reason: None,
+            hint: None,
+            options: Vec::new(),
+            missing: Vec::new(),
+            errors: Vec::new(),
+            extra,
+            seconds: 1.0,
+        };
+        SmokeReport {
+            scenarios: scenarios.iter().map(scenario).collect(),
+            ..SmokeReport::default()
+        }
+    }
+
+    #[test]
+    fn only_what_people_may_not_have_can_be_left_out() {
+        use Verdict::{Fails, NotTestable, Works};
+        for (scenarios, verdict) in [
+            (&[][..], NotTestable),
+            (&[(Works, false)], Works),
+            (&[(Works, false), (NotTestable, true)], Works),
+            (&[(Works, false), (NotTestable, false)], NotTestable),
+            (&[(Works, false), (NotTestable, true), (Fails, true)], Fails),
+            (&[(NotTestable, true)], NotTestable),
+        ] {
+            assert_eq!(report(scenarios).verdict(), verdict, "{scenarios:?}");
         }
     }
 }

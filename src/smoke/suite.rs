@@ -37,6 +37,9 @@ pub struct SuiteOptions {
     pub parallel: usize,
     /// Time for one scenario in all.
     pub deadline: Duration,
+    /// Whether every restored victim harms its own data before it is checked, so that every scenario
+    /// must fail: the proof that its check can. Never a statement about a kernel.
+    pub tamper: bool,
 }
 
 impl SuiteOptions {
@@ -51,6 +54,7 @@ impl SuiteOptions {
             cycles: 2,
             parallel: 2,
             deadline: Duration::from_secs(60),
+            tamper: false,
         }
     }
 }
@@ -186,6 +190,7 @@ fn not_tested(scenario: &Scenario, variant: &Variant, blocked: &Blocked) -> Scen
         options: scenario.depends_on(variant),
         missing: Vec::new(),
         errors: Vec::new(),
+        extra: variant.extra,
         seconds: 0.0,
     }
 }
@@ -210,6 +215,7 @@ fn case<'a>(
             .join(format!("{}-{own}", scenario.title(variant))),
         cycles: options.cycles,
         limit: options.deadline,
+        tamper: options.tamper,
     }
 }
 

@@ -17,8 +17,9 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::entry::{self, Outside};
 use super::scenario::{self, Scenario};
-use super::stage::{MAIN, Stage, TICK};
+use super::stage::{Absent, BESIDE, INNER, MAIN, SETTLER, Stage, TICK};
 
 /// A victim that nobody ended ends itself.
 const LIFE: Duration = Duration::from_secs(900);
@@ -31,6 +32,8 @@ pub enum Question {
     Prepare,
     /// Read everything back, prove that you can go on, and tell what you hold.
     Check,
+    /// Harm your own data first, then do as for a check: the answer must not pass.
+    TamperedCheck,
 }
 
 /// All that the victim says about itself.
@@ -56,6 +59,29 @@ pub(super) struct LastWords {
     pub message: String,
     /// The kernel's error number, where it was the kernel that refused.
     pub errno: Option<i32>,
+    /// The option that the kernel lacks, where the victim knows.
+    #[serde(default)]
+    pub option: Option<String>,
+    /// Whether it is the surroundings that lack something.
+    #[serde(default)]
+    pub surroundings: bool,
+}
+
+impl From<io::Error> for LastWords {
+    fn from(error: io::Error) -> Self {
+        let absent = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let (option, surroundings) = match absent {
+            Some(Absent::Option { option, .. }) => (Some((*option).to_owned()), false),
+            Some(Absent::Surroundings(_)) => (None, true),
+            None => (None, false),
+        };
+        Self {
+            message: error.to_string(),
+            errno: error.raw_os_error(),
+            option,
+            surroundings,
+        }
+    }
 }
 
 /// Runs `victim NAME DIR [ROLE]`; returns the exit code.
@@ -73,13 +99,15 @@ pub fn run(args: &[OsString]) -> u8 {
         return 2;
     };
     let stage = Stage::new(scenario.name, dir.into(), role);
-    match live(scenario, &stage) {
+    let outcome = if stage.role() == BESIDE {
+        entry::beside_root(&stage, rest.get(1..).unwrap_or_default())
+    } else {
+        live(scenario, &stage)
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
-            let words = LastWords {
-                message: error.to_string(),
-                errno: error.raw_os_error(),
-            };
+            let words = LastWords::from(error);
             let _nobody_to_tell = publish(&stage.dir().join(error_file(stage.role())), &words);
             1
         }
@@ -98,7 +126,17 @@ pub(super) fn start(program: &Path, scenario: &Scenario, dir: &Path) -> io::Resu
 
 /// Where the main process leaves its last words.
 pub(super) fn last_words(dir: &Path) -> Option<LastWords> {
-    serde_json::from_slice(&fs::read(dir.join(error_file(MAIN))).ok()?).ok()
+    let text = [SETTLER, INNER, MAIN]
+        .iter()
+        .find_map(|role| fs::read(dir.join(error_file(role))).ok())?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The victim's first process, where it is not the one that was started and has come that far.
+pub(super) fn moved_to(dir: &Path) -> Option<Pid> {
+    let text = fs::read(entry::outside_file(dir)).ok()?;
+    let outside: Outside = serde_json::from_slice(&text).ok()?;
+    i32::try_from(outside.pid).ok().and_then(Pid::from_raw)
 }
 
 /// The heart beat that the victim last wrote. It stands still while the victim is down.
@@ -128,11 +166,18 @@ fn error_file(role: &str) -> String {
 }
 
 fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
-    if stage.role() != MAIN {
-        return scenario.play_role(stage);
+    match stage.role() {
+        MAIN if scenario.entry.is_elsewhere() => return entry::enter(scenario.entry, stage),
+        SETTLER => return entry::settle(scenario.entry, stage),
+        MAIN | INNER => {}
+        _ => return scenario.play_role(stage),
     }
     // A session leader whose session lies in the dumped tree: CRIU wants nothing from outside.
-    rustix::process::setsid()?;
+    match rustix::process::setsid() {
+        // The first process of a container is one already.
+        Err(rustix::io::Errno::PERM) if rustix::process::getpid().is_init() => {}
+        answer => drop(answer?),
+    }
     let mut scene = scenario.set(stage)?;
     let mut life = Life::begin(stage.dir())?;
     publish(&ready_file(stage.dir()), &life.counter)?;
@@ -141,6 +186,10 @@ fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
             let state = match question {
                 Question::Prepare => scene.prepare()?,
                 Question::Check => scene.check()?,
+                Question::TamperedCheck => {
+                    scene.tamper()?;
+                    scene.check()?
+                }
             };
             life.answer(state)?;
         }
@@ -209,7 +258,7 @@ fn raw(pid: Pid) -> i32 {
 
 /// Writes a file that a reader sees whole or not at all. Not flushed to the disk: the reader runs on
 /// the same kernel.
-fn publish(path: &Path, content: &impl Serialize) -> io::Result<()> {
+pub(super) fn publish(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let half = path.with_extension("half");
     fs::write(&half, serde_json::to_vec(content)?)?;
     fs::rename(half, path)

@@ -60,6 +60,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
+    // Shared memory, timers, signals, queues and filters of the processes that are dumped.
+    ("memmap2", &["smoke/scenario"]),
+    ("nix", &["smoke/scenario"]),
     ("nom_kconfig", &["kconfig"]),
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
@@ -68,6 +71,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["source/download"]),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
+    ("seccompiler", &["smoke/scenario"]),
     ("sha2", &["digest"]),
     ("signal_hook", &["process"]),
     // "Did you mean": the nearest known name.
@@ -112,6 +116,9 @@ const AMBIENT: &[(&str, &str, &[&str])] = &[
             "exec/duct",
             "boot/agent",
             "smoke/stage",
+            "smoke/entry",
+            "smoke/container",
+            "smoke/talk",
             "smoke/scenario",
             "probe/holder",
         ],

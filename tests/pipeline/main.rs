@@ -71,8 +71,12 @@ impl Story {
 
 fn proved(document: &Value) {
     let scenarios = document["scenarios"].as_array().expect("scenarios");
-    assert!(scenarios.len() >= 7, "{document}");
+    assert!(scenarios.len() >= 25, "{document}");
     for scenario in scenarios {
+        // What needs a program that the guest does not have, such as runc, is not tested there.
+        if scenario["extra"] == true && scenario["verdict"] == "not-testable" {
+            continue;
+        }
         assert_eq!(scenario["verdict"], "works", "{scenario}");
         assert_eq!(scenario["cycles"], 2, "{scenario}");
     }

@@ -4,18 +4,25 @@ use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 
-use rustix::mount::{MountFlags, mount};
-use rustix::process::{WaitOptions, wait};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
+use rustix::process::{WaitOptions, chdir, chroot, wait};
 use rustix::system::{RebootCommand, reboot};
 
 use super::channel::Channel;
 use super::{AGENT, Event};
 
+/// Where the root is mounted for a moment.
+const ROOT: &str = "/wslk/root";
+
 /// Runs the agent and ends the machine. Returns only where the machine does not let itself be ended.
 pub(super) fn run() -> u8 {
+    let rooted = own_root();
     // Without /dev there is no channel to complain on; the agent tries again and says so on the console.
     let _told_by_the_agent = mount("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, None);
     let channel = Channel::open();
+    if let Err(e) = rooted {
+        channel.log(&format!("the root cannot be mounted on itself: {e}"));
+    }
     match agent() {
         Ok(status) if status.success() => {}
         Ok(status) => channel.say(untested(format!("the agent ended with {status}"))),
@@ -27,6 +34,16 @@ pub(super) fn run() -> u8 {
     let refused = reboot(RebootCommand::Restart);
     channel.log(&format!("cannot restart: {refused:?}"));
     1
+}
+
+/// Mounts the root on itself and moves there. The very first root cannot be exchanged for another one, and that is
+/// what a container's start and restore do.
+fn own_root() -> std::io::Result<()> {
+    std::fs::create_dir_all(ROOT)?;
+    mount_bind("/", ROOT)?;
+    chdir(ROOT)?;
+    mount_move(".", "/")?;
+    Ok(chroot(".")?)
 }
 
 fn untested(reason: String) -> Event {

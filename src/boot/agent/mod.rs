@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, ModulesReport};
 use crate::digest::Sha256;
-use crate::smoke::{ScenarioReport, SmokeReport};
+use crate::smoke::{ScenarioReport, SmokeReport, stage};
 
 /// The name that `/init` starts the agent by.
 const AGENT: &str = "wslk-agent";
@@ -131,12 +131,15 @@ pub fn parse(text: &str) -> Vec<Said> {
 }
 
 /// Plays the guest's part where this process is a guest's `/init` or its agent, and returns the exit code;
-/// `None` for everybody else. A container may well start wslk as process 1, so the orders decide.
+/// `None` for everybody else. A container may well start wslk as process 1, so the orders decide; and so may a
+/// victim in the guest itself be one, in a process namespace of its own.
 #[must_use]
-pub fn run_if_called(name: Option<&OsString>) -> Option<u8> {
-    if !Path::new(Orders::PATH).is_file() {
+pub fn run_if_called(args: &[OsString]) -> Option<u8> {
+    let victim = args.get(1).is_some_and(|verb| verb == stage::VERB);
+    if victim || !Path::new(Orders::PATH).is_file() {
         return None;
     }
+    let name = args.first();
     if rustix::process::getpid().is_init() {
         return Some(init::run());
     }
@@ -187,6 +190,6 @@ mod tests {
 
     #[test]
     fn nobody_is_an_agent_outside_a_guest() {
-        assert_eq!(run_if_called(Some(&AGENT.into())), None);
+        assert_eq!(run_if_called(&[AGENT.into()]), None);
     }
 }

@@ -84,6 +84,9 @@ const MOUNTS: [Mount; 10] = [
     },
 ];
 
+/// Whether new network namespaces get the devices of the tunnels that are built in.
+const TUNNELS: &str = "/proc/sys/net/core/fb_tunnels_only_for_init_net";
+
 /// Makes all mounts; returns what failed.
 pub(super) fn mounts() -> Vec<Failure> {
     MOUNTS
@@ -139,6 +142,9 @@ pub(super) fn conveniences() {
     ] {
         let _there = std::os::unix::fs::symlink(target, link);
     }
+    // Microsoft's configurations have tunnels built in, and a device of each in every network namespace: CRIU
+    // cannot dump these. The setting is one that a user of containers makes as well.
+    let _no_tunnels = fs::write(TUNNELS, "1");
     // The kernel's own /dev/ptmx belongs to another instance of devpts than the one that is mounted.
     let _missing = fs::remove_file("/dev/ptmx");
     let _there = std::os::unix::fs::symlink("pts/ptmx", "/dev/ptmx");

@@ -308,6 +308,7 @@ fn dump_and_restore(
         images: &images,
         log: holder.dir().join(name),
         extra: &[],
+        through: Vec::new(),
         limit,
     };
     let root = rustix::process::Pid::from_raw(holder.process())

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::digest::Sha256;
 use crate::smoke::payload::Pattern;
 use crate::smoke::stage::Stage;
@@ -16,6 +16,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["PROC_CHILDREN", "KCMP"],
     families: &[],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Memory>(),
 };
 
@@ -78,6 +79,11 @@ impl Play for Memory {
             flags: rustix::fs::fcntl_getfl(&self.file)?.bits(),
             next: Sha256::of(sample),
         })
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.heap[0] ^= 1;
+        Ok(())
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {

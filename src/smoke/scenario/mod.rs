@@ -4,12 +4,15 @@
 //! [`Stage`]. Out: states, before and after. Must not call CRIU, look at its logs, or know the suite.
 
 use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::plan::{Entry, Way};
+use super::stage::{MAIN, Stage, TICK};
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {
@@ -20,7 +23,10 @@ macro_rules! scenarios {
     };
 }
 
-scenarios![memory, threads, tree, unix, tcp, udp];
+scenarios![
+    memory, threads, tree, unix, tcp, udp, listen, timers, shm, sysv, mqueue, events, files,
+    predump, lazy, pty, namespaces, userns, timens, cgroup, seccomp, static_elf, python, container,
+];
 
 /// Options without which no process can be dumped or restored.
 const CORE: &[&str] = &[
@@ -32,6 +38,9 @@ const CORE: &[&str] = &[
     "EPOLL",
     "RSEQ",
 ];
+
+/// A thread that does not sleep within this time is busy.
+const COMING_TO_REST: Duration = Duration::from_secs(5);
 
 /// One scenario.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +55,8 @@ pub struct Scenario {
     pub families: &'static [&'static str],
     /// The ways in which it is run.
     pub variants: &'static [Variant],
+    /// Where its first process lives.
+    pub entry: Entry,
     acts: Acts,
 }
 
@@ -58,10 +69,15 @@ pub struct Variant {
     pub arguments: &'static [&'static str],
     /// Kernel options that this way needs in addition.
     pub options: &'static [&'static str],
-    /// A program that CRIU calls, any one of these.
+    /// A program that CRIU or the victim calls, any one of these.
     pub tools: &'static [&'static str],
     /// A feature of CRIU's build that it needs.
     pub feature: Option<&'static str>,
+    /// By which calls it goes down and comes back.
+    pub way: Way,
+    /// Whether it is about a program that people may well not have: where that one is missing, this
+    /// way is not testable, and the suite as a whole is none the worse.
+    pub extra: bool,
 }
 
 impl Variant {
@@ -71,6 +87,8 @@ impl Variant {
         options: &[],
         tools: &[],
         feature: None,
+        way: Way::Plain,
+        extra: false,
     };
 }
 
@@ -97,6 +115,13 @@ trait Play: Sized + 'static {
     /// Reads everything back, goes on living, and tells what is there.
     fn check(&mut self) -> io::Result<Self::State>;
 
+    /// Harms the restored data, so that the next check must find a fault: the proof that it can.
+    fn tamper(&mut self) -> io::Result<()>;
+
+    /// Removes what the victim left outside of its folder and its processes. Runs in the judge, after
+    /// the victim's end, whatever became of it.
+    fn clear(_stage: &Stage) {}
+
     /// What is wrong with the state after, given the state before; empty where nothing is.
     fn judge(before: &Self::State, after: &Self::State) -> Vec<String>;
 }
@@ -105,6 +130,7 @@ trait Play: Sized + 'static {
 pub(super) trait Scene {
     fn prepare(&mut self) -> io::Result<Value>;
     fn check(&mut self) -> io::Result<Value>;
+    fn tamper(&mut self) -> io::Result<()>;
 }
 
 impl<P: Play> Scene for P {
@@ -115,6 +141,10 @@ impl<P: Play> Scene for P {
     fn check(&mut self) -> io::Result<Value> {
         Ok(serde_json::to_value(Play::check(self)?)?)
     }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        Play::tamper(self)
+    }
 }
 
 /// The functions of a [`Play`] as data.
@@ -122,6 +152,7 @@ impl<P: Play> Scene for P {
 struct Acts {
     set: fn(&Stage) -> io::Result<Box<dyn Scene>>,
     role: fn(&Stage) -> io::Result<u8>,
+    clear: fn(&Stage),
     judge: fn(&Value, &Value) -> serde_json::Result<Vec<String>>,
 }
 
@@ -130,6 +161,7 @@ impl Acts {
         Self {
             set: |stage| Ok(Box::new(P::set(stage)?)),
             role: P::role,
+            clear: P::clear,
             judge: judge_values::<P>,
         }
     }
@@ -149,8 +181,14 @@ impl Scenario {
         (self.acts.role)(stage)
     }
 
+    /// Removes what the victim in `dir`, which is dead, left outside of its folder.
+    pub fn clear(&self, dir: &Path) {
+        (self.acts.clear)(&Stage::new(self.name, dir.to_owned(), MAIN.to_owned()));
+    }
+
     /// Compares two states. An answer of another form than the scenario's own is a fault too.
-    pub(super) fn judge(&self, before: &Value, after: &Value) -> Vec<String> {
+    #[must_use]
+    pub fn judge(&self, before: &Value, after: &Value) -> Vec<String> {
         (self.acts.judge)(before, after)
             .unwrap_or_else(|error| vec![format!("the answer makes no sense: {error}")])
     }
@@ -180,6 +218,32 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, before: &T, after: &T) -> Op
     (before != after).then(|| format!("{what} was {before:?} and is {after:?}"))
 }
 
+/// A thread with a small stack, so that there is little to dump.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(64 << 10)
+        .spawn(work)
+        .map(drop)
+}
+
+/// Whether a thread of ours comes to rest soon: until then it may be on its way there.
+fn is_asleep(tid: i32) -> bool {
+    let began = Instant::now();
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    while began.elapsed() < COMING_TO_REST {
+        match state() {
+            Some('S') => return true,
+            Some(_) => std::thread::sleep(TICK),
+            None => return false,
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -206,7 +270,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(titles.len(), 7);
+        assert_eq!(titles.len(), 25);
     }
 
     #[test]

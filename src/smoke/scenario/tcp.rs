@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::smoke::payload::{self, Bulk, Queue};
 use crate::smoke::stage::Stage;
 
@@ -30,16 +30,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
                 "IP_NF_FILTER",
             ],
             tools: &["iptables"],
-            feature: None,
+            ..Variant::PLAIN
         },
         Variant {
             suffix: "-nftables",
             arguments: &["--tcp-established", "--network-lock", "nftables"],
             options: &["NF_TABLES", "NF_TABLES_INET"],
-            tools: &[],
             feature: Some("nftables"),
+            ..Variant::PLAIN
         },
     ],
+    entry: Entry::Plain,
     acts: Acts::of::<Tcp>(),
 };
 
@@ -102,6 +103,10 @@ impl Play for Tcp {
 
     fn check(&mut self) -> io::Result<State> {
         self.state(true)
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.client.set_nodelay(false)
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same, spawn};
 use crate::smoke::stage::{Stage, TICK};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -16,6 +16,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["FUTEX", "PROC_CHILDREN"],
     families: &[],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Threads>(),
 };
 
@@ -86,6 +87,13 @@ impl Play for Threads {
         self.sleeper
             .wait_until(|bed| bed.taken == bed.given && bed.asleep);
         self.state()
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.sleeper.give_turn();
+        self.sleeper
+            .wait_until(|bed| bed.taken == bed.given && bed.asleep);
+        Ok(())
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {
@@ -192,14 +200,6 @@ impl Sleeper {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(64 << 10)
-        .spawn(work)
-        .map(drop)
 }
 
 /// The numbers of all threads of this process.

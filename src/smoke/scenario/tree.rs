@@ -6,18 +6,18 @@
 //!       └─ zombie                ended with status 7, never waited for
 //! ```
 
-use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
-use crate::process;
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::smoke::payload::{self, Bulk, Queue};
 use crate::smoke::stage::Stage;
+use crate::smoke::talk::{self, Talk};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "tree",
@@ -25,6 +25,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["PROC_CHILDREN", "KCMP"],
     families: &[],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Tree>(),
 };
 
@@ -33,18 +34,12 @@ const ZOMBIE_STATUS: u8 = 7;
 const IN_FLIGHT: u64 = 20_000;
 
 struct Tree {
-    branches: Vec<Branch>,
+    branches: Vec<Talk>,
     zombie: Pid,
     reader: PipeReader,
     writer: PipeWriter,
     in_flight: Option<Bulk>,
     cycle: u64,
-}
-
-/// A child that we can talk to.
-struct Branch {
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,7 +76,7 @@ impl Play for Tree {
         rustix::io::ioctl_fionbio(&reader, true)?;
         rustix::io::ioctl_fionbio(&writer, true)?;
         let zombie = stage.child("zombie")?.spawn()?;
-        let branches = vec![Branch::grow(stage, "child")?, Branch::grow(stage, "group")?];
+        let branches = vec![grow(stage, "child")?, grow(stage, "group")?];
         let zombie = wait_until_dead(&zombie)?;
         Ok(Self {
             branches,
@@ -96,7 +91,7 @@ impl Play for Tree {
     fn role(stage: &Stage) -> io::Result<u8> {
         let branches = match stage.role() {
             "zombie" => return Ok(ZOMBIE_STATUS),
-            "group" => vec![Branch::grow(stage, "session")?],
+            "group" => vec![grow(stage, "session")?],
             "session" => {
                 rustix::process::setsid()?;
                 Vec::new()
@@ -116,6 +111,10 @@ impl Play for Tree {
 
     fn check(&mut self) -> io::Result<State> {
         self.state(true)
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.branches.iter_mut().try_for_each(|branch| ask(branch).map(drop))
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {
@@ -153,7 +152,7 @@ impl Tree {
         let members = self
             .branches
             .iter_mut()
-            .map(Branch::ask)
+            .map(ask)
             .collect::<io::Result<_>>()?;
         let pipe = Queue {
             name: "a pipe".to_owned(),
@@ -169,48 +168,26 @@ impl Tree {
     }
 }
 
-impl Branch {
-    fn grow(stage: &Stage, role: &str) -> io::Result<Self> {
-        let mut command = stage.child(role)?;
-        if role == "group" {
-            command.process_group(0);
-        }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let no_pipe = || io::Error::other("a child without pipes");
-        let to = child.stdin.take().ok_or_else(no_pipe)?;
-        let from = BufReader::new(child.stdout.take().ok_or_else(no_pipe)?);
-        Ok(Self { to, from })
+fn grow(stage: &Stage, role: &str) -> io::Result<Talk> {
+    let mut command = stage.child(role)?;
+    if role == "group" {
+        command.process_group(0);
     }
-
-    /// Asks over one pipe, hears over the other.
-    fn ask(&mut self) -> io::Result<Member> {
-        self.to.write_all(b"who are you\n")?;
-        let mut line = String::new();
-        self.from.read_line(&mut line)?;
-        Ok(serde_json::from_str(&line)?)
-    }
+    Talk::start(&mut command)
 }
 
-/// The life of a child: blocked in a read of its pipe but for the moments of an answer. It ends with
-/// its parent, whose end of the pipe closes.
-fn answer_questions(role: &str, mut branches: Vec<Branch>) -> io::Result<()> {
-    let mut out = process::stdout();
+fn ask(branch: &mut Talk) -> io::Result<Member> {
+    branch.ask("who are you")
+}
+
+/// The life of a child.
+fn answer_questions(role: &str, mut branches: Vec<Talk>) -> io::Result<()> {
     let mut asked = 0;
-    for line in process::stdin().lines() {
-        line?;
+    talk::answer_lines(|_| {
         asked += 1;
-        let children = branches
-            .iter_mut()
-            .map(Branch::ask)
-            .collect::<io::Result<_>>()?;
-        let text = serde_json::to_string(&Member::myself(role, asked, children)?)?;
-        writeln!(out, "{text}")?;
-        out.flush()?;
-    }
-    Ok(())
+        let children = branches.iter_mut().map(ask).collect::<io::Result<_>>()?;
+        Member::myself(role, asked, children)
+    })
 }
 
 impl Member {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::tcp::own_address;
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::smoke::payload::Pattern;
 use crate::smoke::stage::Stage;
 
@@ -20,6 +20,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["INET", "INET_DIAG", "INET_UDP_DIAG"],
     families: &["inet-udp"],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Udp>(),
 };
 
@@ -75,6 +76,10 @@ impl Play for Udp {
 
     fn check(&mut self) -> io::Result<State> {
         self.state()
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.open.set_ttl(TTL + 1)
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {

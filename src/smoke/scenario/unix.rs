@@ -4,14 +4,14 @@
 //! a connection back as a nameless pair by design. Named datagram sockets must keep their names, since
 //! others reach them by these.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same};
 use crate::smoke::payload::{self, Bulk, Pattern, Queue, Tally};
 use crate::smoke::stage::Stage;
 
@@ -21,6 +21,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["UNIX", "UNIX_DIAG"],
     families: &["unix"],
     variants: &[Variant::PLAIN],
+    entry: Entry::Plain,
     acts: Acts::of::<Unix>(),
 };
 
@@ -103,6 +104,10 @@ impl Play for Unix {
 
     fn check(&mut self) -> io::Result<State> {
         self.state(true)
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.streams[0].1.write_all(b"x")
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {

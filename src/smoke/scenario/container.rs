@@ -1,0 +1,112 @@
+//! `container`: a container of runc, checkpointed and restored by the engine itself.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Acts, Entry, Play, Scenario, Variant, Way, same};
+use crate::digest::Sha256;
+use crate::smoke::container::{self, RUNC};
+use crate::smoke::payload::Pattern;
+use crate::smoke::stage::Stage;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "container",
+    about: "a container of runc, by runc checkpoint and runc restore",
+    options: &["CGROUPS", "PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "NF_CT_NETLINK"],
+    families: &["netlink"],
+    variants: &[Variant {
+        tools: &[RUNC],
+        way: Way::Engine,
+        extra: true,
+        ..Variant::PLAIN
+    }],
+    entry: Entry::Container,
+    acts: Acts::of::<Contained>(),
+};
+
+const HEAP: usize = 256 << 10;
+
+struct Contained {
+    heap: Vec<u8>,
+    cycle: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    cycle: u64,
+    heap: Sha256,
+    host_name: String,
+    group: String,
+}
+
+impl Play for Contained {
+    type State = State;
+
+    fn set(_: &Stage) -> io::Result<Self> {
+        Ok(Self {
+            heap: vec![0; HEAP],
+            cycle: 0,
+        })
+    }
+
+    fn prepare(&mut self) -> io::Result<State> {
+        self.cycle += 1;
+        Pattern::new(self.cycle).fill(&mut self.heap);
+        self.check()
+    }
+
+    fn check(&mut self) -> io::Result<State> {
+        Ok(State {
+            cycle: self.cycle,
+            heap: Sha256::of(&self.heap),
+            host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            group: std::fs::read_to_string("/proc/self/cgroup")?,
+        })
+    }
+
+    fn tamper(&mut self) -> io::Result<()> {
+        self.heap[0] ^= 1;
+        Ok(())
+    }
+
+    fn clear(stage: &Stage) {
+        container::remove(stage.dir());
+    }
+
+    fn judge(before: &State, after: &State) -> Vec<String> {
+        let faults = [
+            same("the cycle", &before.cycle, &after.cycle),
+            same("the digest of the heap", &before.heap, &after.heap),
+            same("the host name", &before.host_name, &after.host_name),
+            same("the control groups", &before.group, &after.group),
+        ];
+        faults.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_told() {
+        let state = |heap, host_name: &str, group: &str| State {
+            cycle: 1,
+            heap: Sha256::of(heap),
+            host_name: host_name.into(),
+            group: group.into(),
+        };
+        let before = state("heap", "wslk-smoke", "0::/smoke");
+        for (after, fault) in [
+            (state("heap", "wslk-smoke", "0::/smoke"), None),
+            (state("hoop", "wslk-smoke", "0::/smoke"), Some("the digest of the heap")),
+            (state("heap", "host", "0::/smoke"), Some("the host name")),
+            (state("heap", "wslk-smoke", "0::/"), Some("the control groups")),
+        ] {
+            let faults = Contained::judge(&before, &after).join("; ");
+            assert_eq!(faults.is_empty(), fault.is_none(), "{faults}");
+            assert!(faults.contains(fault.unwrap_or_default()), "{faults}");
+        }
+    }
+}
