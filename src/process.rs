@@ -89,7 +89,10 @@ pub fn config_home() -> PathBuf {
 }
 
 fn xdg(variable: &str, below_home: &str) -> PathBuf {
-    let home = || PathBuf::from(env_var("HOME").unwrap_or_else(|| "/".into()));
+    let home = || {
+        // Where nobody said, the account's own: a service or `env -i` has no HOME.
+        std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
+    };
     env_var(variable)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

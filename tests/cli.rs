@@ -271,3 +271,31 @@ fn a_suite_that_cannot_run_skips_everything_in_every_form() {
     assert_eq!(skipped, scenarios.to_string());
     assert_eq!(run(&["--only", "nosuch"]).status.code(), Some(2));
 }
+
+#[test]
+fn with_json_bad_usage_is_a_document_too() {
+    let bench = Bench::new();
+    for args in [
+        &["--json", "nope"][..],
+        &["fetch", "xx", "--json"],
+        &["--json"],
+    ] {
+        let output = bench.wslk(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["schema"], "wslk/error/1", "{document}");
+        assert_eq!(document["kind"], "usage", "{document}");
+        assert!(!document["message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_misspelt_profile_is_noticed_before_a_source_is_fetched() {
+    let bench = Bench::new();
+    let source = "https://127.0.0.1:9/linux.tar.gz";
+    let args = ["--json", "config", "--profile", "nope", "--source", source];
+    let output = bench.wslk(&args).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let message = document["message"].as_str().unwrap();
+    assert!(message.contains("no profile `nope`"), "{document}");
+}

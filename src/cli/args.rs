@@ -153,7 +153,7 @@ pub struct SourceArgs {
 /// What goes into the configuration.
 #[derive(Debug, Args)]
 pub struct KconfigArgs {
-    /// Set of fragments: criu or tiny.
+    /// Set of fragments: criu, tiny (a small kernel for tests) or stock (none).
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// One more kbuild fragment; may be repeated.

@@ -39,9 +39,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
     if let Some(exit) = boot::agent::run_if_called(&args) {
         return exit;
     }
+    let json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, json),
     };
     if let Verb::Victim(victim) = &cli.verb {
         return victim::run(&victim.rest);

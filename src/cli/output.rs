@@ -111,9 +111,20 @@ fn json(document: &impl Serialize) -> String {
 }
 
 /// Help and version go to standard output, bad usage to standard error.
-pub(super) fn usage(error: &clap::Error) -> u8 {
+pub(super) fn usage(error: &clap::Error, json: bool) -> u8 {
     let _closed = error.print();
     if error.use_stderr() {
+        if json {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            print(&self::json(&Failure {
+                schema: "wslk/error/1",
+                code: Exit::Usage as u8,
+                kind: "usage",
+                message: first.trim_start_matches("error: ").to_owned(),
+                hint: Some("wslk --help lists the verbs and flags".to_owned()),
+            }));
+        }
         Exit::Usage as u8
     } else {
         Exit::Done as u8

@@ -22,6 +22,16 @@ use crate::kconfig::{
 use crate::settings::Settings;
 use crate::source::{self, PatchSet, SourceTree, TagQuery};
 
+/// The fragments of the profile, then the user's own.
+fn wishes(settings: &Settings) -> Result<Vec<Fragment>, Error> {
+    let profiles = Profiles::embedded();
+    let mut fragments = profiles.fragments(profiles.profile(&settings.profile)?)?;
+    for path in &settings.fragments {
+        fragments.push(kconfig::read_fragment(path)?);
+    }
+    Ok(fragments)
+}
+
 /// Everything that is known before the first compiler runs.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -44,6 +54,8 @@ impl Prepared {
         settings: &Settings,
         want: Option<TagQuery>,
     ) -> Result<Self, Error> {
+        // What is misspelt is said before a minute is spent on a source.
+        wishes(settings)?;
         let tree = super::fetch_locked(context, settings, want)?;
         Self::of(settings, tree, super::builder(context, settings)?)
     }
@@ -60,10 +72,7 @@ impl Prepared {
         };
         let profiles = Profiles::embedded();
         let profile = profiles.profile(&settings.profile)?;
-        let mut fragments = profiles.fragments(profile)?;
-        for path in &settings.fragments {
-            fragments.push(kconfig::read_fragment(path)?);
-        }
+        let fragments = wishes(settings)?;
         let base = settings.base.clone().unwrap_or_else(|| profile.base());
         let arch = super::host_arch()?;
         let ingredients = Ingredients {

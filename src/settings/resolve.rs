@@ -114,7 +114,7 @@ fn boot(
         memory_mib: pick("boot.memory", [None, file.memory, defaults.memory])?,
         cpus: pick("boot.cpus", [None, file.cpus, defaults.cpus])?,
         deadline: seconds("boot.deadline", deadlines)?,
-        cycles: pick("boot.cycles", [flags.cycles, file.cycles, defaults.cycles])?,
+        cycles: at_least_one("boot.cycles", [flags.cycles, file.cycles, defaults.cycles])?,
         ..BootOptions::default()
     })
 }
@@ -156,6 +156,18 @@ fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsE
         .ok_or(SettingsError::NoDefault(key))
 }
 
+/// A test of nothing would pass.
+fn at_least_one(key: &'static str, candidates: [Option<u32>; 3]) -> Result<u32, SettingsError> {
+    match pick(key, candidates)? {
+        0 => Err(SettingsError::Value {
+            key,
+            value: "0".to_owned(),
+            reason: "at least one expected".to_owned(),
+        }),
+        n => Ok(n),
+    }
+}
+
 fn some(n: u64) -> Option<u64> {
     (n != 0).then_some(n)
 }
@@ -188,6 +200,18 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_of_no_cycles_is_refused() {
+        let flags = Overrides {
+            cycles: Some(0),
+            ..Overrides::default()
+        };
+        for (flags, file) in [(flags, ""), (Overrides::default(), "[boot]\ncycles = 0\n")] {
+            let error = resolved(flags, file).unwrap_err();
+            assert!(error.to_string().contains("boot.cycles"), "{error}");
+        }
+    }
 
     fn resolved(overrides: Overrides, file: &str) -> Result<Settings, SettingsError> {
         let place = Place {

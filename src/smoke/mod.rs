@@ -163,10 +163,11 @@ impl SmokeReport {
 
 impl ScenarioReport {
     /// Whether the kernel is left untested by it: what needs a program that people may not have does
-    /// not count.
+    /// not count, and what was not dumped once has shown nothing.
     #[must_use]
     pub fn is_untested(&self) -> bool {
-        self.verdict == Verdict::NotTestable && !self.extra
+        let nothing_done = self.verdict == Verdict::Works && self.cycles == 0;
+        nothing_done || (self.verdict == Verdict::NotTestable && !self.extra)
     }
 }
 
