@@ -139,6 +139,16 @@ fn tools(story: &Path) -> GuestTools {
     panic!("the boot test keeps the guest's tools in the cache");
 }
 
+/// What CRIU found, in the words of the check.
+fn failed(report: &BootReport) -> String {
+    let scenarios = report.smoke.iter().flat_map(|smoke| &smoke.scenarios);
+    let reasons = scenarios.filter_map(|found| {
+        let reason = found.reason.as_deref()?;
+        Some(format!("{}: {reason}", found.name))
+    });
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
 /// Boots what `.wslconfig` names.
 struct Lab {
     /// Our folder on the Windows side.
@@ -172,7 +182,7 @@ impl Lab {
         };
         let check = match report.smoke.as_ref().map(wslk::smoke::SmokeReport::verdict) {
             Some(wslk::smoke::Verdict::Works) => passes,
-            _ => Check::Ends(9, report.reasons().join("; ").leak()),
+            _ => Check::Ends(9, failed(&report).leak()),
         };
         (Kernel::Boots(release.leak()), check)
     }
