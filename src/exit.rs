@@ -168,6 +168,7 @@ fn install(error: &InstallError) -> Exit {
     match error {
         InstallError::Windows(ExecError::Interrupted { .. }) => Exit::Interrupted,
         InstallError::NoReason => Exit::Usage,
+        InstallError::Busy(_) | InstallError::Overtaken(_) => Exit::Locked,
         InstallError::Checks(_) => Exit::CheckFailed,
         InstallError::File(_)
         | InstallError::Host(_)

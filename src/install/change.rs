@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::InstallError;
 use super::disk;
+use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
 use super::steps::{self, Contents, Granter, Step};
@@ -51,9 +52,18 @@ pub struct Settled {
     pub finished: bool,
 }
 
-/// Carries a plan out. An error undoes it.
-pub fn carry_out(plan: &Plan, layout: &Layout, grant: &Granter<'_>) -> Result<(), InstallError> {
-    let journal = Journal::new(layout.journal());
+/// Carries a plan out. An error undoes it, except [`InstallError::Overtaken`]: then somebody else already has.
+pub fn carry_out(
+    plan: &Plan,
+    layout: &Layout,
+    grant: &Granter<'_>,
+    _hold: &Hold,
+) -> Result<(), InstallError> {
+    let mut journal = Journal::new(layout.journal());
+    // The plan was made from what was there before somebody else's change.
+    if journal.read()?.last_number() >= plan.number {
+        return Err(InstallError::Overtaken(layout.journal()));
+    }
     let count = plan.steps.len().to_string();
     let mut records = vec![Record {
         number: plan.number,
@@ -71,13 +81,14 @@ pub fn carry_out(plan: &Plan, layout: &Layout, grant: &Granter<'_>) -> Result<()
     records.extend(plan.steps.iter().map(planned));
     journal.append(&records)?;
     for (at, step) in plan.steps.iter().enumerate() {
-        if let Err(error) = take(step, plan, layout, grant, &journal) {
-            undo(&plan.steps[..=at], plan.number, layout, &journal)?;
+        if let Err(error) = take(step, plan, layout, grant, &mut journal) {
+            if !matches!(error, InstallError::Overtaken(_)) {
+                undo(&plan.steps[..=at], plan.number, layout, &mut journal)?;
+            }
             return Err(error);
         }
     }
-    journal.append(&[ended(plan.number, Mark::Done)])?;
-    Ok(())
+    journal.append(&[ended(plan.number, Mark::Done)])
 }
 
 fn take(
@@ -85,7 +96,7 @@ fn take(
     plan: &Plan,
     layout: &Layout,
     grant: &Granter<'_>,
-    journal: &Journal,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
     // What lies there is somebody else's: undoing this step must not remove it.
     if let Step::Make { file } = step
@@ -95,8 +106,7 @@ fn take(
     }
     journal.append(&[step.record(plan.number, Mark::Begin)])?;
     step.perform(layout, &plan.contents, grant)?;
-    journal.append(&[step.record(plan.number, Mark::Done)])?;
-    Ok(())
+    journal.append(&[step.record(plan.number, Mark::Done)])
 }
 
 /// Undoes the steps that were begun, the last one first.
@@ -104,7 +114,7 @@ fn undo(
     steps: &[Step],
     number: u32,
     layout: &Layout,
-    journal: &Journal,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
     let begun: Vec<Record> = journal
         .read()?
@@ -118,8 +128,7 @@ fn undo(
             journal.append(&[step.record(number, Mark::Undone)])?;
         }
     }
-    journal.append(&[ended(number, Mark::Undone)])?;
-    Ok(())
+    journal.append(&[ended(number, Mark::Undone)])
 }
 
 fn ended(number: u32, mark: Mark) -> Record {
@@ -131,9 +140,9 @@ fn ended(number: u32, mark: Mark) -> Record {
     }
 }
 
-/// Finishes or undoes the last change, if it was cut off.
-pub fn settle(layout: &Layout) -> Result<Option<Settled>, InstallError> {
-    let journal = Journal::new(layout.journal());
+/// Finishes or undoes the last change, if it was cut off: with the lock held nobody is still at it.
+pub fn settle(layout: &Layout, _hold: &Hold) -> Result<Option<Settled>, InstallError> {
+    let mut journal = Journal::new(layout.journal());
     let history = journal.read()?;
     let Some((number, records)) = history.unfinished() else {
         return Ok(None);
@@ -145,11 +154,11 @@ pub fn settle(layout: &Layout) -> Result<Option<Settled>, InstallError> {
         .position(|step| step.commits() && begun(&step));
     let finished = match committed {
         Some(from) if may_finish(&planned, &records, number, layout)? => {
-            finish(&planned[from..], number, &records, layout, &journal)?;
+            finish(&planned[from..], number, &records, layout, &mut journal)?;
             true
         }
         _ => {
-            undo(&planned, number, layout, &journal)?;
+            undo(&planned, number, layout, &mut journal)?;
             false
         }
     };
@@ -217,7 +226,7 @@ fn finish(
     number: u32,
     records: &[&Record],
     layout: &Layout,
-    journal: &Journal,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
     for step in steps {
         if records.contains(&&step.record(number, Mark::Done)) {
@@ -227,7 +236,7 @@ fn finish(
         step.finish(layout)?;
         journal.append(&[step.record(number, Mark::Done)])?;
     }
-    Ok(journal.append(&[ended(number, Mark::Done)])?)
+    journal.append(&[ended(number, Mark::Done)])
 }
 
 /// The number of the next change: higher than every number that anything of ours has.
@@ -247,4 +256,65 @@ fn highest(folder: &Path) -> Option<u32> {
         name.get(..4)?.parse().ok()
     };
     entries.flatten().filter_map(number).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::steps::Content;
+    use crate::wsl::host::Profile;
+
+    fn profile() -> (tempfile::TempDir, Layout) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join("c/Users/me");
+        std::fs::create_dir_all(home.join("AppData/Local")).expect("made");
+        let profile = Profile::at(&home).expect("a profile");
+        let layout = Layout::choose(&profile, None).expect("a layout");
+        (folder, layout)
+    }
+
+    /// Makes a file, widens its rights, switches `.wslconfig` to it.
+    fn plan() -> Plan {
+        let file = "candidates/0001-new.wslconfig".to_owned();
+        Plan {
+            number: 1,
+            kind: "install",
+            about: "a".to_owned(),
+            contents: [(file.clone(), Content::Bytes(b"[wsl2]\n".to_vec()))].into(),
+            steps: vec![
+                Step::Make { file: file.clone() },
+                Step::Grant { file: file.clone() },
+                Step::Switch {
+                    to: Some(file),
+                    was: None,
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_change_that_somebody_else_settled_stops() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        // As where locks are not seen: another wslk takes it for cut off, and undoes it.
+        let other = |_: &_| {
+            let settled = settle(&layout, &hold)?.expect("it is unfinished");
+            assert!(!settled.finished);
+            Ok(())
+        };
+        let stopped = carry_out(&plan(), &layout, &other, &hold);
+        assert!(matches!(stopped, Err(InstallError::Overtaken(_))));
+        assert!(!layout.config().exists(), "nothing was switched");
+        let late = carry_out(&plan(), &layout, &|_| Ok(()), &hold);
+        assert!(matches!(late, Err(InstallError::Overtaken(_))), "{late:?}");
+    }
+
+    #[test]
+    fn nobody_else_has_the_hold() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        assert!(matches!(Hold::take(&layout), Err(InstallError::Busy(_))));
+        drop(hold);
+        Hold::take(&layout).expect("free again");
+    }
 }

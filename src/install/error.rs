@@ -106,6 +106,12 @@ pub enum InstallError {
     /// A name that must be free is taken.
     #[error("{} is there already and is not ours", .0.display())]
     Taken(PathBuf),
+    /// Another wslk holds the lock of this Windows side.
+    #[error("another wslk is at work on {}", .0.display())]
+    Busy(PathBuf),
+    /// Another wslk wrote into the journal in the middle of a change, so it has settled that change too.
+    #[error("another wslk has changed {} meanwhile", .0.display())]
+    Overtaken(PathBuf),
     /// A file that a change relies on has gone.
     #[error("{} has gone", .0.display())]
     Gone(PathBuf),
@@ -209,6 +215,12 @@ impl InstallError {
                 "the disk or something that watches it changed the file; try again"
             }
             Self::Taken(_) => "look at what it is, and move it away",
+            Self::Busy(_) => {
+                "wait for it: it may be another user's or another distribution's, on the same Windows side"
+            }
+            Self::Overtaken(_) => {
+                "`wslk status` says what is configured now; then try again, one wslk at a time"
+            }
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
                 "`wslk rollback stock` needs neither, and begins a new one"

@@ -7,5 +7,6 @@ mod doctor;
 mod kills;
 mod refusals;
 mod requirements;
+mod shared;
 mod story;
 mod trials;
