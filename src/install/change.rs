@@ -1,17 +1,17 @@
 //! A change: a plan carried out step by step under the journal, and what becomes of one that was cut off.
 //!
 //! In: a [`Plan`], pure data. Out: the new state, or the old one and an error. After a kill, [`settle`]
-//! goes by the journal alone: before the first step that [commits](Step::commits) it undoes, after it it
-//! finishes. Must not know what a plan is for.
+//! goes by the journal: before the first step that [commits](Step::commits) it undoes, after it it finishes.
+//! Only of `.wslconfig` it believes the file more than the journal, which a power cut may have shortened. Must
+//! not know what a plan is for.
 
 use std::path::Path;
 
 use super::InstallError;
-use super::disk;
 use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
-use super::steps::{self, Contents, Granter, Step};
+use super::steps::{Contents, Granter, Named, Step};
 
 /// A change that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,14 +116,11 @@ fn undo(
     layout: &Layout,
     journal: &mut Journal,
 ) -> Result<(), InstallError> {
-    let begun: Vec<Record> = journal
-        .read()?
-        .records
-        .into_iter()
-        .filter(|record| record.number == number && record.mark == Mark::Begin)
-        .collect();
+    let records = journal.read()?.records;
+    let has = |step: &Step, mark| records.contains(&step.record(number, mark));
     for step in steps.iter().rev() {
-        if begun.contains(&step.record(number, Mark::Begin)) {
+        // Of one that was taken back already, before a kill, the old bytes may be gone.
+        if has(step, Mark::Begin) && !has(step, Mark::Undone) {
             step.undo(layout)?;
             journal.append(&[step.record(number, Mark::Undone)])?;
         }
@@ -148,16 +145,17 @@ pub fn settle(layout: &Layout, _hold: &Hold) -> Result<Option<Settled>, InstallE
         return Ok(None);
     };
     let (planned, head) = planned(&history, number, &records, layout)?;
-    let begun = |step: &&Step| records.contains(&&step.record(number, Mark::Begin));
-    let committed = planned
-        .iter()
-        .position(|step| step.commits() && begun(&step));
-    let finished = match committed {
-        Some(from) if may_finish(&planned, &records, number, layout)? => {
-            finish(&planned[from..], number, &records, layout, &mut journal)?;
+    let finished = match () {
+        // Something has a higher number, so this one had ended before: the journal has lost its tail.
+        () if last_named(layout) > number => {
+            journal.append(&[ended(number, Mark::Done)])?;
             true
         }
-        _ => {
+        () if is_committed(&planned, &records, number, layout)? => {
+            finish(&planned, number, &records, layout, &mut journal)?;
+            true
+        }
+        () => {
             undo(&planned, number, layout, &mut journal)?;
             false
         }
@@ -171,7 +169,7 @@ pub fn settle(layout: &Layout, _hold: &Hold) -> Result<Option<Settled>, InstallE
     }))
 }
 
-/// The whole plan as the journal has it, and its heading.
+/// The whole plan as the journal has it, and its heading. No steps if only a part of it is there.
 fn planned<'a>(
     history: &History,
     number: u32,
@@ -195,30 +193,45 @@ fn planned<'a>(
     let begun = records.iter().any(|record| record.mark == Mark::Begin);
     let whole = head.field("steps") == Some(steps.len().to_string().as_str());
     // A plan of which only a part reached the disk was not begun either.
-    match whole || (!begun && history.damaged.is_empty()) {
+    match whole {
         true => Ok((steps, head)),
+        false if !begun && history.damaged.is_empty() => Ok((Vec::new(), head)),
         false => Err(damaged()),
     }
 }
 
-/// Only if `.wslconfig` is already the new one: as long as it is not, nothing has changed for WSL, and whoever
-/// wrote another meanwhile (the user, or `rollback.cmd`) meant it.
-fn may_finish(
+/// Whether a change has to be finished. Where `.wslconfig` is to be replaced, only if it is the new one already,
+/// or names what this change made: before that nothing has changed for WSL, and whoever wrote another meanwhile
+/// (the user, or `rollback.cmd`) meant it.
+fn is_committed(
     steps: &[Step],
     records: &[&Record],
     number: u32,
     layout: &Layout,
 ) -> Result<bool, InstallError> {
+    let has = |step: &Step, mark| records.contains(&&step.record(number, mark));
+    let named = Named::read(layout)?;
     for step in steps {
-        let done = records.contains(&&step.record(number, Mark::Done));
-        if let Step::Switch { to, .. } = step
-            && !done
+        if let Step::Make { file } = step
+            && !has(step, Mark::Done)
+            && !layout.path(file).exists()
         {
-            let now = disk::bytes_if_there(&steps::config(layout)?)?;
-            return Ok(now == steps::bytes(layout, to.as_deref())?);
+            return Ok(false);
         }
     }
-    Ok(true)
+    let made_and_named =
+        |step: &Step| matches!(step, Step::Make { file } if named.names(layout, file));
+    let switch = |step: &&Step| matches!(step, Step::Switch { .. });
+    if let Some(switch) = steps.iter().find(switch) {
+        let there = has(switch, Mark::Done) || switch.is_in_place(layout)?;
+        return Ok(there || steps.iter().any(made_and_named));
+    }
+    for step in steps.iter().filter(|step| step.commits()) {
+        if has(step, Mark::Begin) || step.is_in_place(layout)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn finish(
@@ -228,12 +241,16 @@ fn finish(
     layout: &Layout,
     journal: &mut Journal,
 ) -> Result<(), InstallError> {
-    for step in steps {
+    for step in steps.iter().filter(|step| step.commits()) {
         if records.contains(&&step.record(number, Mark::Done)) {
             continue;
         }
         journal.append(&[step.record(number, Mark::Begin)])?;
-        step.finish(layout)?;
+        // It is in place, or there is what somebody wrote since.
+        match step {
+            Step::Switch { .. } => step.tidy(layout)?,
+            _ => step.finish(layout)?,
+        }
         journal.append(&[step.record(number, Mark::Done)])?;
     }
     journal.append(&[ended(number, Mark::Done)])
@@ -242,11 +259,16 @@ fn finish(
 /// The number of the next change: higher than every number that anything of ours has.
 pub fn next_number(layout: &Layout) -> Result<u32, InstallError> {
     let last = Journal::new(layout.journal()).read()?.last_number();
+    Ok(last.max(last_named(layout)) + 1)
+}
+
+/// The highest number in the name of a file.
+fn last_named(layout: &Layout) -> u32 {
     let named = ["backups", "candidates"]
         .iter()
         .filter_map(|folder| highest(&layout.path(folder)))
         .max();
-    Ok(last.max(named.unwrap_or_default()) + 1)
+    named.unwrap_or_default()
 }
 
 fn highest(folder: &Path) -> Option<u32> {

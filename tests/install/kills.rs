@@ -122,7 +122,7 @@ fn killed(bench: &Bench, args: &[&str], call: &str, n: u32) -> bool {
 }
 
 /// The kernel and modules that `.wslconfig` names are there, whole.
-fn assert_startable(bench: &Bench, files: &Files, at: &str) {
+pub fn assert_startable(bench: &Bench, files: &Files, at: &str) {
     let config = bench.config_text();
     for line in config.lines() {
         let Some((key, value)) = line.split_once('=') else {

@@ -9,4 +9,5 @@ mod refusals;
 mod requirements;
 mod shared;
 mod story;
+mod torn;
 mod trials;
