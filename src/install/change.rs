@@ -11,7 +11,7 @@ use super::InstallError;
 use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
-use super::steps::{Contents, Granter, Named, Step};
+use super::steps::{Contents, Means, Named, Step};
 
 /// A change that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,17 +52,24 @@ pub struct Settled {
     pub finished: bool,
 }
 
-/// Carries a plan out. An error undoes it, except [`InstallError::Overtaken`]: then somebody else already has.
+/// Carries a plan out. An error undoes it and is [`InstallError::Undone`] then, or
+/// [`InstallError::NotUndone`]; except [`InstallError::Overtaken`]: then somebody else already has.
+///
+/// The user can stop it as long as no step was begun that [commits](Step::commits); from there on it goes on
+/// to the end.
 pub fn carry_out(
     plan: &Plan,
     layout: &Layout,
-    grant: &Granter<'_>,
+    means: &Means<'_>,
     _hold: &Hold,
 ) -> Result<(), InstallError> {
     let mut journal = Journal::new(layout.journal());
     // The plan was made from what was there before somebody else's change.
     if journal.read()?.last_number() >= plan.number {
         return Err(InstallError::Overtaken(layout.journal()));
+    }
+    if (means.stop)() {
+        return Err(InstallError::Interrupted);
     }
     let count = plan.steps.len().to_string();
     let mut records = vec![Record {
@@ -80,22 +87,47 @@ pub fn carry_out(
     let planned = |step: &Step| step.record(plan.number, Mark::Planned);
     records.extend(plan.steps.iter().map(planned));
     journal.append(&records)?;
+    let mut committed = false;
     for (at, step) in plan.steps.iter().enumerate() {
-        if let Err(error) = take(step, plan, layout, grant, &mut journal) {
-            if !matches!(error, InstallError::Overtaken(_)) {
-                undo(&plan.steps[..=at], plan.number, layout, &mut journal)?;
-            }
-            return Err(error);
+        let stopped = !committed && (means.stop)();
+        committed |= step.commits();
+        let taken = match stopped {
+            true => Err(InstallError::Interrupted),
+            false => take(step, plan, layout, means, &mut journal),
+        };
+        if let Err(error) = taken {
+            return Err(undone(error, plan, at, layout, &mut journal));
         }
     }
     journal.append(&[ended(plan.number, Mark::Done)])
+}
+
+/// Undoes a change up to the step at which it failed, and says whether that worked beside why it failed.
+fn undone(
+    error: InstallError,
+    plan: &Plan,
+    at: usize,
+    layout: &Layout,
+    journal: &mut Journal,
+) -> InstallError {
+    if matches!(error, InstallError::Overtaken(_)) {
+        return error;
+    }
+    let error = Box::new(error);
+    match undo(&plan.steps[..=at], plan.number, layout, journal) {
+        Ok(()) => InstallError::Undone(error),
+        Err(undo) => InstallError::NotUndone {
+            source: error,
+            undo: Box::new(undo),
+        },
+    }
 }
 
 fn take(
     step: &Step,
     plan: &Plan,
     layout: &Layout,
-    grant: &Granter<'_>,
+    means: &Means<'_>,
     journal: &mut Journal,
 ) -> Result<(), InstallError> {
     // What lies there is somebody else's: undoing this step must not remove it.
@@ -105,7 +137,7 @@ fn take(
         return Err(InstallError::Taken(layout.path(file)));
     }
     journal.append(&[step.record(plan.number, Mark::Begin)])?;
-    step.perform(layout, &plan.contents, grant)?;
+    step.perform(layout, &plan.contents, means)?;
     journal.append(&[step.record(plan.number, Mark::Done)])
 }
 
@@ -324,11 +356,70 @@ mod tests {
             assert!(!settled.finished);
             Ok(())
         };
-        let stopped = carry_out(&plan(), &layout, &other, &hold);
+        let means = Means {
+            grant: &other,
+            ..Means::SMALL
+        };
+        let stopped = carry_out(&plan(), &layout, &means, &hold);
         assert!(matches!(stopped, Err(InstallError::Overtaken(_))));
         assert!(!layout.config().exists(), "nothing was switched");
-        let late = carry_out(&plan(), &layout, &|_| Ok(()), &hold);
+        let late = carry_out(&plan(), &layout, &Means::SMALL, &hold);
         assert!(matches!(late, Err(InstallError::Overtaken(_))), "{late:?}");
+    }
+
+    #[test]
+    fn it_can_be_stopped_until_it_commits() {
+        for asked in 0..6 {
+            let (_folder, layout) = profile();
+            let hold = Hold::take(&layout).expect("free");
+            let times = std::cell::Cell::new(0);
+            let stop = || times.replace(times.get() + 1) >= asked;
+            let means = Means {
+                stop: &stop,
+                ..Means::SMALL
+            };
+            let ended = carry_out(&plan(), &layout, &means, &hold);
+            // Before it begins, and before each of the three steps.
+            assert_eq!(ended.is_ok(), asked > 3, "{asked}: {ended:?}");
+            assert_eq!(layout.config().exists(), ended.is_ok());
+            let made = layout.path("candidates/0001-new.wslconfig");
+            assert_eq!(made.exists(), ended.is_ok(), "{asked}");
+            assert_eq!(settle(&layout, &hold).expect("settled"), None);
+        }
+    }
+
+    #[test]
+    fn an_undo_that_fails_does_not_hide_why_it_was_tried() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        let mut plan = plan();
+        let other = "candidates/0001-other".to_owned();
+        let bytes = Content::Bytes(Vec::new());
+        plan.contents.insert(other.clone(), bytes);
+        plan.steps.insert(
+            1,
+            Step::Make {
+                file: other.clone(),
+            },
+        );
+        let denied = |_: &_| {
+            // A folder in the place of the file can be removed by nobody.
+            let path = layout.path(&other);
+            std::fs::remove_file(&path).expect("removed");
+            std::fs::create_dir(&path).expect("made");
+            std::fs::write(path.join("x"), "").expect("written");
+            Err(InstallError::NoPrevious)
+        };
+        let means = Means {
+            grant: &denied,
+            ..Means::SMALL
+        };
+        let error = carry_out(&plan, &layout, &means, &hold).expect_err("denied");
+        let said = error.to_string();
+        assert!(said.contains("nothing to go back to"), "{said}");
+        assert!(said.contains("could not be undone"), "{said}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(!hint.contains("what was begun is undone"), "{hint}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::generations::Trial;
 use super::hold::Hold;
 use super::layout::Layout;
 use super::site::Site;
+use super::steps::Means;
 use super::trial::{self, Outcome, Standing, Verdict};
 
 /// What is known of the running system.
@@ -99,7 +100,7 @@ fn judge(
 
 fn carry_out(site: &Site, plan: Option<Plan>, hold: &Hold) -> Result<(), InstallError> {
     match plan {
-        Some(plan) => change::carry_out(&plan, &site.layout, &|_| Ok(()), hold),
+        Some(plan) => change::carry_out(&plan, &site.layout, &Means::SMALL, hold),
         None => Ok(()),
     }
 }

@@ -73,6 +73,28 @@ pub type Contents = BTreeMap<String, Content>;
 /// Widens the rights of a file.
 pub type Granter<'a> = dyn Fn(&WindowsPath) -> Result<(), InstallError> + 'a;
 
+/// What a change needs beside the disk.
+pub struct Means<'a> {
+    /// Widens the rights of a file.
+    pub grant: &'a Granter<'a>,
+    /// Whether the user wants it stopped; no longer asked once the change [commits](Step::commits).
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+impl std::fmt::Debug for Means<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").finish_non_exhaustive()
+    }
+}
+
+impl Means<'_> {
+    /// For changes that only move small files: nothing is granted, and nobody can stop them.
+    pub const SMALL: Self = Self {
+        grant: &|_| Ok(()),
+        stop: &|| false,
+    };
+}
+
 impl Step {
     /// Whether this step, or one after it, changes what WSL or we ourselves go by.
     #[must_use]
@@ -158,11 +180,11 @@ impl Step {
         &self,
         layout: &Layout,
         contents: &Contents,
-        grant: &Granter<'_>,
+        means: &Means<'_>,
     ) -> Result<(), InstallError> {
         match self {
-            Self::Make { file } => make(layout, file, contents.get(file)),
-            Self::Grant { file } => grant(&layout.windows(file)),
+            Self::Make { file } => make(layout, file, contents.get(file), means.stop),
+            Self::Grant { file } => (means.grant)(&layout.windows(file)),
             Self::Switch { .. } | Self::Put { .. } | Self::Remove { .. } => self.finish(layout),
         }
     }
@@ -306,13 +328,19 @@ fn put(layout: &Layout, path: &Path, to: Option<&str>) -> Result<(), InstallErro
     Ok(disk::replace(path, bytes.as_deref())?)
 }
 
-fn make(layout: &Layout, file: &str, content: Option<&Content>) -> Result<(), InstallError> {
+fn make(
+    layout: &Layout,
+    file: &str,
+    content: Option<&Content>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), InstallError> {
     let path = layout.path(file);
     match content {
         Some(Content::Bytes(bytes)) => Ok(disk::make(&path, bytes)?),
-        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path)? {
-            found if found == *sha256 => Ok(()),
-            found => Err(InstallError::Differs {
+        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path, stop)? {
+            None => Err(InstallError::Interrupted),
+            Some(found) if found == *sha256 => Ok(()),
+            Some(found) => Err(InstallError::Differs {
                 path,
                 expected: *sha256,
                 found,

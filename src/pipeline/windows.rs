@@ -16,6 +16,7 @@ use crate::install::check::{self, Check, Expected, Eyes};
 use crate::install::clean::{self, Cleaning};
 use crate::install::recover::{Running, recover};
 use crate::install::rollback::{self, Moment, Target};
+use crate::install::steps::Means;
 use crate::install::trial::standing;
 use crate::install::{self, Hold, InstallError, Layout, Plan, Site, Trial, preflight};
 use crate::process;
@@ -128,7 +129,7 @@ impl<'a> Host<'a> {
         let profile = profile.map_err(InstallError::from)?;
         let folder = side.folder.as_deref().map(absolute);
         // The folder named, else the one that was used before, else the usual one.
-        let before = remembered(context)?.filter(|before| {
+        let before = remembered(context).filter(|before| {
             folder.is_none() && before.config().parent() == Some(&profile.home.linux)
         });
         let layout = match before {
@@ -145,7 +146,7 @@ impl<'a> Host<'a> {
     /// Goes by what is remembered: the way back must not depend on whether Windows answers.
     fn known(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
         let named = side.home.is_some() || side.folder.is_some();
-        match remembered(context)?.filter(|_| !named) {
+        match remembered(context).filter(|_| !named) {
             Some(layout) => {
                 let (surroundings, windows) = around(context);
                 Ok(Self {
@@ -202,16 +203,16 @@ fn around(context: &Context) -> (Surroundings, Option<Windows<'_>>) {
     (surroundings, windows)
 }
 
-/// Where the Windows side was when something was installed last.
-fn remembered(context: &Context) -> Result<Option<Layout>, Error> {
-    let text = files::read_if_there(&context.home.windows())?;
-    Ok(text.and_then(|text| Layout::remembered(&text)))
+/// Where the Windows side was when something was installed last. It is a hint: what cannot be read is none.
+fn remembered(context: &Context) -> Option<Layout> {
+    let text = files::read_if_there(&context.home.windows()).ok()??;
+    Layout::remembered(&text)
 }
 
 /// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
 /// undone, and a trial that can be judged is. Never in the way of that command.
 pub fn tidy(context: &Context) {
-    let Ok(Some(layout)) = remembered(context) else {
+    let Some(layout) = remembered(context) else {
         return;
     };
     // Whoever holds the lock has done the same.
@@ -291,7 +292,7 @@ pub fn install(
         agreed(&running_distros(&host)?)?;
     }
     files::replace(&context.home.windows(), site.layout.remember())?;
-    carry_out(&host, &site, &plan, hold)?;
+    carry_out(context, &host, &site, &plan, hold)?;
     if options.restart {
         start_guard(&host, &site, plan.number)?;
     }
@@ -374,7 +375,7 @@ pub fn rollback(
             context.reporter.warn(error.chain());
             let site = Site::read_anyhow(host.layout.clone())?;
             let plan = rollback::plan_anyhow(&site)?;
-            if !side.only_look {
+            if !side.only_look && is_damaged(&error, &site)? {
                 rollback::set_aside(&site)?;
             }
             (Some(plan), site)
@@ -382,7 +383,7 @@ pub fn rollback(
         Err(error) => return Err(error),
     };
     if let Some(plan) = plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(&host, &site, plan, hold)?;
+        carry_out(context, &host, &site, plan, hold)?;
     }
     let to = match &plan {
         Some(plan) => plan.about.clone(),
@@ -393,6 +394,13 @@ pub fn rollback(
         changed: plan.is_some(),
         steps: plan.map_or_else(Vec::new, |plan| plan.describe(&site.layout)),
     })
+}
+
+/// Whether the journal itself is at fault: a sound one is needed to settle what it tells of.
+fn is_damaged(error: &Error, site: &Site) -> Result<bool, InstallError> {
+    let history = install::journal::Journal::new(site.layout.journal()).read()?;
+    let told = matches!(error, Error::Install(InstallError::Journal { .. }));
+    Ok(told || !history.damaged.is_empty())
 }
 
 /// What is installed, configured and running.
@@ -451,12 +459,18 @@ pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<
     let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
     if let Some(plan) = cleaning.plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(&host, &site, plan, hold)?;
+        carry_out(context, &host, &site, plan, hold)?;
     }
     Ok(cleaning)
 }
 
-fn carry_out(host: &Host<'_>, site: &Site, plan: &Plan, hold: Option<Hold>) -> Result<(), Error> {
+fn carry_out(
+    context: &Context,
+    host: &Host<'_>,
+    site: &Site,
+    plan: &Plan,
+    hold: Option<Hold>,
+) -> Result<(), Error> {
     // The first of all changes makes the folder that the lock lies in.
     let hold = hold.map_or_else(|| Hold::take(&site.layout), Ok)?;
     let grant = |file: &WindowsPath| match &host.windows {
@@ -466,7 +480,12 @@ fn carry_out(host: &Host<'_>, site: &Site, plan: &Plan, hold: Option<Hold>) -> R
         }),
         None => Ok(()),
     };
-    install::carry_out(plan, &site.layout, &grant, &hold)?;
+    let stop = || context.interrupt.is_set();
+    let means = Means {
+        grant: &grant,
+        stop: &stop,
+    };
+    install::carry_out(plan, &site.layout, &means, &hold)?;
     Ok(())
 }
 

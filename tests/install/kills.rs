@@ -57,7 +57,7 @@ struct Target<'a> {
 }
 
 /// What counts of the drive: all but the journal, whose only reader is the next command, and the empty lock.
-fn state(bench: &Bench) -> Files {
+pub fn state(bench: &Bench) -> Files {
     now_state(&snapshot(&bench.drive()))
 }
 
@@ -212,7 +212,7 @@ fn difference(after: &Files, old: &Files, new: &Files) -> String {
     )
 }
 
-fn can_inject() -> bool {
+pub fn can_inject() -> bool {
     let tried = Command::new("strace")
         .args([
             "-qq",

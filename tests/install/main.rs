@@ -7,7 +7,7 @@ mod doctor;
 mod kills;
 mod refusals;
 mod requirements;
-mod shared;
 mod story;
 mod torn;
 mod trials;
+mod two_homes;
