@@ -232,8 +232,12 @@ impl Journal {
             opened => opened.map_err(error)?,
         };
         self.assert_ends(&file, &before)?;
-        file.write_all(text.as_bytes()).map_err(error)?;
-        file.sync_all().map_err(error)?;
+        let written = file.write_all(text.as_bytes());
+        if let Err(source) = written.and_then(|()| file.sync_all()) {
+            // A full disk takes a part of it: what was to follow is not done, so nothing of it may stay.
+            let _or_it_is_torn = file.set_len(before.size);
+            return Err(error(source).into());
+        }
         let size = before.size + text.len() as u64;
         let end = End { size, text };
         self.assert_ends(&file, &end)?;

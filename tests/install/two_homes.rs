@@ -142,26 +142,7 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
     let old = state(&bench);
     let (mut stopped, mut finished) = (0, 0);
     for n in (1..60).step_by(3) {
-        let inject = format!("inject=fsync:signal=INT:when={n}");
-        let status = std::process::Command::new("strace")
-            .args([
-                "-f",
-                "-qq",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=fsync",
-                "-e",
-                &inject,
-            ])
-            .arg(assert_cmd::cargo::cargo_bin("wslk"))
-            .args(["install", "--windows-home"])
-            .arg(bench.profile())
-            .envs(bench.environment())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        let status = injected(&bench, &format!("inject=fsync:signal=INT:when={n}"));
         let installed = bench.config_text().contains("kernel=");
         match status.code() {
             Some(130) => {
@@ -179,4 +160,51 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
         fs::create_dir_all(bench.profile().join("AppData/Local")).unwrap();
     }
     assert!(stopped > 3 && finished > 3, "{stopped} {finished}");
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_done() {
+    if !can_inject() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    let old = state(&bench);
+    let mut refused = 0;
+    for n in (2..60).step_by(3) {
+        let status = injected(&bench, &format!("inject=fsync:error=ENOSPC:when={n}"));
+        let now = state(&bench);
+        let (_, talk) = bench.ends(&["status"], 0);
+        if !status.success() && !bench.config_text().contains("kernel=") {
+            refused += 1;
+            assert_eq!(now, old, "full at {n}");
+            assert!(!talk.contains("was cut off"), "full at {n}: {talk}");
+        }
+        fs::remove_dir_all(bench.drive()).unwrap();
+        fs::create_dir_all(bench.profile().join("AppData/Local")).unwrap();
+    }
+    assert!(refused > 3, "{refused}");
+}
+
+/// An installation to which something happens at one of its system calls.
+fn injected(bench: &Bench, inject: &str) -> std::process::ExitStatus {
+    std::process::Command::new("strace")
+        .args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fsync",
+            "-e",
+            inject,
+        ])
+        .arg(assert_cmd::cargo::cargo_bin("wslk"))
+        .args(["install", "--windows-home"])
+        .arg(bench.profile())
+        .envs(bench.environment())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
 }
