@@ -98,6 +98,7 @@ impl Error {
             Self::Boot(_) => "boot",
             Self::KernelFailed(_) => "kernel-failed",
             Self::Install(InstallError::Checks(_)) => "check",
+            Self::Install(InstallError::Busy(_) | InstallError::Overtaken(_)) => "lock",
             Self::Install(_) => "install",
             Self::Running(_) => "smoke",
             Self::Probe(_) => "probe",

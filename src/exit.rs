@@ -166,8 +166,14 @@ fn probe(error: &ProbeError) -> Exit {
 
 fn install(error: &InstallError) -> Exit {
     match error {
-        InstallError::Windows(ExecError::Interrupted { .. }) => Exit::Interrupted,
+        InstallError::Interrupted | InstallError::Windows(ExecError::Interrupted { .. }) => {
+            Exit::Interrupted
+        }
+        InstallError::Undone(error) | InstallError::NotUndone { source: error, .. } => {
+            install(error)
+        }
         InstallError::NoReason => Exit::Usage,
+        InstallError::Busy(_) | InstallError::Overtaken(_) => Exit::Locked,
         InstallError::Checks(_) => Exit::CheckFailed,
         InstallError::File(_)
         | InstallError::Host(_)

@@ -1,16 +1,17 @@
 //! A change: a plan carried out step by step under the journal, and what becomes of one that was cut off.
 //!
 //! In: a [`Plan`], pure data. Out: the new state, or the old one and an error. After a kill, [`settle`]
-//! goes by the journal alone: before the first step that [commits](Step::commits) it undoes, after it it
-//! finishes. Must not know what a plan is for.
+//! goes by the journal: before the first step that [commits](Step::commits) it undoes, after it it finishes.
+//! Only of `.wslconfig` it believes the file more than the journal, which a power cut may have shortened. Must
+//! not know what a plan is for.
 
 use std::path::Path;
 
 use super::InstallError;
-use super::disk;
+use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
-use super::steps::{self, Contents, Granter, Step};
+use super::steps::{Contents, Means, Named, Step};
 
 /// A change that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +52,25 @@ pub struct Settled {
     pub finished: bool,
 }
 
-/// Carries a plan out. An error undoes it.
-pub fn carry_out(plan: &Plan, layout: &Layout, grant: &Granter<'_>) -> Result<(), InstallError> {
-    let journal = Journal::new(layout.journal());
+/// Carries a plan out. An error undoes it and is [`InstallError::Undone`] then, or
+/// [`InstallError::NotUndone`]; except [`InstallError::Overtaken`]: then somebody else already has.
+///
+/// The user can stop it as long as no step was begun that [commits](Step::commits); from there on it goes on
+/// to the end.
+pub fn carry_out(
+    plan: &Plan,
+    layout: &Layout,
+    means: &Means<'_>,
+    _hold: &Hold,
+) -> Result<(), InstallError> {
+    let mut journal = Journal::new(layout.journal());
+    // The plan was made from what was there before somebody else's change.
+    if journal.read()?.last_number() >= plan.number {
+        return Err(InstallError::Overtaken(layout.journal()));
+    }
+    if (means.stop)() {
+        return Err(InstallError::Interrupted);
+    }
     let count = plan.steps.len().to_string();
     let mut records = vec![Record {
         number: plan.number,
@@ -70,22 +87,48 @@ pub fn carry_out(plan: &Plan, layout: &Layout, grant: &Granter<'_>) -> Result<()
     let planned = |step: &Step| step.record(plan.number, Mark::Planned);
     records.extend(plan.steps.iter().map(planned));
     journal.append(&records)?;
+    let mut committed = false;
     for (at, step) in plan.steps.iter().enumerate() {
-        if let Err(error) = take(step, plan, layout, grant, &journal) {
-            undo(&plan.steps[..=at], plan.number, layout, &journal)?;
-            return Err(error);
+        let stopped = !committed && (means.stop)();
+        committed |= step.commits();
+        let taken = match stopped {
+            true => Err(InstallError::Interrupted),
+            false => take(step, plan, layout, means, &mut journal),
+        };
+        if let Err(error) = taken {
+            return Err(undone(error, plan, at, layout, &mut journal));
         }
     }
-    journal.append(&[ended(plan.number, Mark::Done)])?;
-    Ok(())
+    journal.append(&[ended(plan.number, Mark::Done)])
+}
+
+/// Undoes a change up to the step at which it failed, and says whether that worked beside why it failed.
+fn undone(
+    error: InstallError,
+    plan: &Plan,
+    at: usize,
+    layout: &Layout,
+    journal: &mut Journal,
+) -> InstallError {
+    if matches!(error, InstallError::Overtaken(_)) {
+        return error;
+    }
+    let error = Box::new(error);
+    match undo(&plan.steps[..=at], plan.number, layout, journal) {
+        Ok(()) => InstallError::Undone(error),
+        Err(undo) => InstallError::NotUndone {
+            source: error,
+            undo: Box::new(undo),
+        },
+    }
 }
 
 fn take(
     step: &Step,
     plan: &Plan,
     layout: &Layout,
-    grant: &Granter<'_>,
-    journal: &Journal,
+    means: &Means<'_>,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
     // What lies there is somebody else's: undoing this step must not remove it.
     if let Step::Make { file } = step
@@ -94,9 +137,8 @@ fn take(
         return Err(InstallError::Taken(layout.path(file)));
     }
     journal.append(&[step.record(plan.number, Mark::Begin)])?;
-    step.perform(layout, &plan.contents, grant)?;
-    journal.append(&[step.record(plan.number, Mark::Done)])?;
-    Ok(())
+    step.perform(layout, &plan.contents, means)?;
+    journal.append(&[step.record(plan.number, Mark::Done)])
 }
 
 /// Undoes the steps that were begun, the last one first.
@@ -104,22 +146,18 @@ fn undo(
     steps: &[Step],
     number: u32,
     layout: &Layout,
-    journal: &Journal,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
-    let begun: Vec<Record> = journal
-        .read()?
-        .records
-        .into_iter()
-        .filter(|record| record.number == number && record.mark == Mark::Begin)
-        .collect();
+    let records = journal.read()?.records;
+    let has = |step: &Step, mark| records.contains(&step.record(number, mark));
     for step in steps.iter().rev() {
-        if begun.contains(&step.record(number, Mark::Begin)) {
+        // Of one that was taken back already, before a kill, the old bytes may be gone.
+        if has(step, Mark::Begin) && !has(step, Mark::Undone) {
             step.undo(layout)?;
             journal.append(&[step.record(number, Mark::Undone)])?;
         }
     }
-    journal.append(&[ended(number, Mark::Undone)])?;
-    Ok(())
+    journal.append(&[ended(number, Mark::Undone)])
 }
 
 fn ended(number: u32, mark: Mark) -> Record {
@@ -131,25 +169,26 @@ fn ended(number: u32, mark: Mark) -> Record {
     }
 }
 
-/// Finishes or undoes the last change, if it was cut off.
-pub fn settle(layout: &Layout) -> Result<Option<Settled>, InstallError> {
-    let journal = Journal::new(layout.journal());
+/// Finishes or undoes the last change, if it was cut off: with the lock held nobody is still at it.
+pub fn settle(layout: &Layout, _hold: &Hold) -> Result<Option<Settled>, InstallError> {
+    let mut journal = Journal::new(layout.journal());
     let history = journal.read()?;
     let Some((number, records)) = history.unfinished() else {
         return Ok(None);
     };
     let (planned, head) = planned(&history, number, &records, layout)?;
-    let begun = |step: &&Step| records.contains(&&step.record(number, Mark::Begin));
-    let committed = planned
-        .iter()
-        .position(|step| step.commits() && begun(&step));
-    let finished = match committed {
-        Some(from) if may_finish(&planned, &records, number, layout)? => {
-            finish(&planned[from..], number, &records, layout, &journal)?;
+    let finished = match () {
+        // Something has a higher number, so this one had ended before: the journal has lost its tail.
+        () if last_named(layout) > number => {
+            journal.append(&[ended(number, Mark::Done)])?;
             true
         }
-        _ => {
-            undo(&planned, number, layout, &journal)?;
+        () if is_committed(&planned, &records, number, layout)? => {
+            finish(&planned, number, &records, layout, &mut journal)?;
+            true
+        }
+        () => {
+            undo(&planned, number, layout, &mut journal)?;
             false
         }
     };
@@ -162,7 +201,7 @@ pub fn settle(layout: &Layout) -> Result<Option<Settled>, InstallError> {
     }))
 }
 
-/// The whole plan as the journal has it, and its heading.
+/// The whole plan as the journal has it, and its heading. No steps if only a part of it is there.
 fn planned<'a>(
     history: &History,
     number: u32,
@@ -186,30 +225,45 @@ fn planned<'a>(
     let begun = records.iter().any(|record| record.mark == Mark::Begin);
     let whole = head.field("steps") == Some(steps.len().to_string().as_str());
     // A plan of which only a part reached the disk was not begun either.
-    match whole || (!begun && history.damaged.is_empty()) {
+    match whole {
         true => Ok((steps, head)),
+        false if !begun && history.damaged.is_empty() => Ok((Vec::new(), head)),
         false => Err(damaged()),
     }
 }
 
-/// Only if `.wslconfig` is already the new one: as long as it is not, nothing has changed for WSL, and whoever
-/// wrote another meanwhile (the user, or `rollback.cmd`) meant it.
-fn may_finish(
+/// Whether a change has to be finished. Where `.wslconfig` is to be replaced, only if it is the new one already,
+/// or names what this change made: before that nothing has changed for WSL, and whoever wrote another meanwhile
+/// (the user, or `rollback.cmd`) meant it.
+fn is_committed(
     steps: &[Step],
     records: &[&Record],
     number: u32,
     layout: &Layout,
 ) -> Result<bool, InstallError> {
+    let has = |step: &Step, mark| records.contains(&&step.record(number, mark));
+    let named = Named::read(layout)?;
     for step in steps {
-        let done = records.contains(&&step.record(number, Mark::Done));
-        if let Step::Switch { to, .. } = step
-            && !done
+        if let Step::Make { file } = step
+            && !has(step, Mark::Done)
+            && !layout.path(file).exists()
         {
-            let now = disk::bytes_if_there(&steps::config(layout)?)?;
-            return Ok(now == steps::bytes(layout, to.as_deref())?);
+            return Ok(false);
         }
     }
-    Ok(true)
+    let made_and_named =
+        |step: &Step| matches!(step, Step::Make { file } if named.names(layout, file));
+    let switch = |step: &&Step| matches!(step, Step::Switch { .. });
+    if let Some(switch) = steps.iter().find(switch) {
+        let there = has(switch, Mark::Done) || switch.is_in_place(layout)?;
+        return Ok(there || steps.iter().any(made_and_named));
+    }
+    for step in steps.iter().filter(|step| step.commits()) {
+        if has(step, Mark::Begin) || step.is_in_place(layout)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn finish(
@@ -217,27 +271,36 @@ fn finish(
     number: u32,
     records: &[&Record],
     layout: &Layout,
-    journal: &Journal,
+    journal: &mut Journal,
 ) -> Result<(), InstallError> {
-    for step in steps {
+    for step in steps.iter().filter(|step| step.commits()) {
         if records.contains(&&step.record(number, Mark::Done)) {
             continue;
         }
         journal.append(&[step.record(number, Mark::Begin)])?;
-        step.finish(layout)?;
+        // It is in place, or there is what somebody wrote since.
+        match step {
+            Step::Switch { .. } => step.tidy(layout)?,
+            _ => step.finish(layout)?,
+        }
         journal.append(&[step.record(number, Mark::Done)])?;
     }
-    Ok(journal.append(&[ended(number, Mark::Done)])?)
+    journal.append(&[ended(number, Mark::Done)])
 }
 
 /// The number of the next change: higher than every number that anything of ours has.
 pub fn next_number(layout: &Layout) -> Result<u32, InstallError> {
     let last = Journal::new(layout.journal()).read()?.last_number();
+    Ok(last.max(last_named(layout)) + 1)
+}
+
+/// The highest number in the name of a file.
+fn last_named(layout: &Layout) -> u32 {
     let named = ["backups", "candidates"]
         .iter()
         .filter_map(|folder| highest(&layout.path(folder)))
         .max();
-    Ok(last.max(named.unwrap_or_default()) + 1)
+    named.unwrap_or_default()
 }
 
 fn highest(folder: &Path) -> Option<u32> {
@@ -247,4 +310,124 @@ fn highest(folder: &Path) -> Option<u32> {
         name.get(..4)?.parse().ok()
     };
     entries.flatten().filter_map(number).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::steps::Content;
+    use crate::wsl::host::Profile;
+
+    fn profile() -> (tempfile::TempDir, Layout) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join("c/Users/me");
+        std::fs::create_dir_all(home.join("AppData/Local")).expect("made");
+        let profile = Profile::at(&home).expect("a profile");
+        let layout = Layout::choose(&profile, None).expect("a layout");
+        (folder, layout)
+    }
+
+    /// Makes a file, widens its rights, switches `.wslconfig` to it.
+    fn plan() -> Plan {
+        let file = "candidates/0001-new.wslconfig".to_owned();
+        Plan {
+            number: 1,
+            kind: "install",
+            about: "a".to_owned(),
+            contents: [(file.clone(), Content::Bytes(b"[wsl2]\n".to_vec()))].into(),
+            steps: vec![
+                Step::Make { file: file.clone() },
+                Step::Grant { file: file.clone() },
+                Step::Switch {
+                    to: Some(file),
+                    was: None,
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_change_that_somebody_else_settled_stops() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        // As where locks are not seen: another wslk takes it for cut off, and undoes it.
+        let other = |_: &_| {
+            let settled = settle(&layout, &hold)?.expect("it is unfinished");
+            assert!(!settled.finished);
+            Ok(())
+        };
+        let means = Means {
+            grant: &other,
+            ..Means::SMALL
+        };
+        let stopped = carry_out(&plan(), &layout, &means, &hold);
+        assert!(matches!(stopped, Err(InstallError::Overtaken(_))));
+        assert!(!layout.config().exists(), "nothing was switched");
+        let late = carry_out(&plan(), &layout, &Means::SMALL, &hold);
+        assert!(matches!(late, Err(InstallError::Overtaken(_))), "{late:?}");
+    }
+
+    #[test]
+    fn it_can_be_stopped_until_it_commits() {
+        for asked in 0..6 {
+            let (_folder, layout) = profile();
+            let hold = Hold::take(&layout).expect("free");
+            let times = std::cell::Cell::new(0);
+            let stop = || times.replace(times.get() + 1) >= asked;
+            let means = Means {
+                stop: &stop,
+                ..Means::SMALL
+            };
+            let ended = carry_out(&plan(), &layout, &means, &hold);
+            // Before it begins, and before each of the three steps.
+            assert_eq!(ended.is_ok(), asked > 3, "{asked}: {ended:?}");
+            assert_eq!(layout.config().exists(), ended.is_ok());
+            let made = layout.path("candidates/0001-new.wslconfig");
+            assert_eq!(made.exists(), ended.is_ok(), "{asked}");
+            assert_eq!(settle(&layout, &hold).expect("settled"), None);
+        }
+    }
+
+    #[test]
+    fn an_undo_that_fails_does_not_hide_why_it_was_tried() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        let mut plan = plan();
+        let other = "candidates/0001-other".to_owned();
+        let bytes = Content::Bytes(Vec::new());
+        plan.contents.insert(other.clone(), bytes);
+        plan.steps.insert(
+            1,
+            Step::Make {
+                file: other.clone(),
+            },
+        );
+        let denied = |_: &_| {
+            // A folder in the place of the file can be removed by nobody.
+            let path = layout.path(&other);
+            std::fs::remove_file(&path).expect("removed");
+            std::fs::create_dir(&path).expect("made");
+            std::fs::write(path.join("x"), "").expect("written");
+            Err(InstallError::NoPrevious)
+        };
+        let means = Means {
+            grant: &denied,
+            ..Means::SMALL
+        };
+        let error = carry_out(&plan, &layout, &means, &hold).expect_err("denied");
+        let said = error.to_string();
+        assert!(said.contains("nothing to go back to"), "{said}");
+        assert!(said.contains("could not be undone"), "{said}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(!hint.contains("what was begun is undone"), "{hint}");
+    }
+
+    #[test]
+    fn nobody_else_has_the_hold() {
+        let (_folder, layout) = profile();
+        let hold = Hold::take(&layout).expect("free");
+        assert!(matches!(Hold::take(&layout), Err(InstallError::Busy(_))));
+        drop(hold);
+        Hold::take(&layout).expect("free again");
+    }
 }

@@ -63,8 +63,12 @@ pub(super) fn make(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Copies a file to a name that must be free, and reads the copy back from the disk.
 ///
 /// Returns the digest of the copy as read back; what was read from the original is compared by the
-/// caller, who knows what it must be.
-pub(super) fn copy(from: &Path, path: &Path) -> Result<Sha256, FileError> {
+/// caller, who knows what it must be. Nothing if it was stopped, which leaves a part of the copy.
+pub(super) fn copy(
+    from: &Path,
+    path: &Path,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Sha256>, FileError> {
     files::create_dir(path.parent().unwrap_or(Path::new("/")))?;
     let error = |source| FileError::new("copy to", path, source);
     let mut original = File::open(from).map_err(|source| FileError::new("read", from, source))?;
@@ -73,17 +77,21 @@ pub(super) fn copy(from: &Path, path: &Path) -> Result<Sha256, FileError> {
         .create_new(true)
         .open(path)
         .map_err(error)?;
-    pass_on(&mut original, &mut file).map_err(error)?;
+    if !pass_on(&mut original, &mut file, stop).map_err(error)? {
+        return Ok(None);
+    }
     file.sync_all().map_err(error)?;
     drop(file);
-    digest(path)
+    digest(path).map(Some)
 }
 
-fn pass_on(from: &mut File, to: &mut File) -> io::Result<()> {
+/// Whether it was let go on to the end.
+fn pass_on(from: &mut File, to: &mut File, stop: &dyn Fn() -> bool) -> io::Result<bool> {
     let mut buffer = vec![0; CHUNK];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(()),
+            0 => return Ok(true),
+            _ if stop() => return Ok(false),
             n => to.write_all(&buffer[..n])?,
         }
     }
@@ -191,10 +199,12 @@ mod tests {
         let (original, path) = (folder.path().join("o"), folder.path().join("new/file"));
         make(&original, b"content").expect("made");
         assert_eq!(
-            copy(&original, &path).expect("copied"),
-            Sha256::of("content")
+            copy(&original, &path, &|| false).expect("copied"),
+            Some(Sha256::of("content"))
         );
-        assert!(copy(&original, &path).is_err());
+        assert!(copy(&original, &path, &|| false).is_err());
+        let stopped = copy(&original, &folder.path().join("other"), &|| true);
+        assert_eq!(stopped.expect("no error"), None);
         assert!(make(&path, b"other").is_err());
         assert_eq!(fs::read(&path).expect("read"), b"content");
     }

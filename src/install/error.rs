@@ -106,6 +106,26 @@ pub enum InstallError {
     /// A name that must be free is taken.
     #[error("{} is there already and is not ours", .0.display())]
     Taken(PathBuf),
+    /// The user stopped it.
+    #[error("stopped")]
+    Interrupted,
+    /// It failed on the way, and what was begun is undone.
+    #[error(transparent)]
+    Undone(Box<Self>),
+    /// It failed on the way, and so did the way back.
+    #[error("{source}; what was begun could not be undone: {undo}")]
+    NotUndone {
+        /// Why it failed.
+        source: Box<Self>,
+        /// Why it could not be undone.
+        undo: Box<Self>,
+    },
+    /// Another wslk holds the lock of this Windows side.
+    #[error("another wslk is at work on {}", .0.display())]
+    Busy(PathBuf),
+    /// Another wslk wrote into the journal in the middle of a change, so it has settled that change too.
+    #[error("another wslk has changed {} meanwhile", .0.display())]
+    Overtaken(PathBuf),
     /// A file that a change relies on has gone.
     #[error("{} has gone", .0.display())]
     Gone(PathBuf),
@@ -176,9 +196,7 @@ impl InstallError {
                 "check that Windows programs start here (`cmd.exe /c ver`); [interop] in /etc/wsl.conf \
                  can switch that off"
             }
-            Self::File(_) => {
-                "free some space, or close what holds the file open in Windows; what was begun is undone"
-            }
+            Self::File(_) => "free some space, or close what holds the file open in Windows",
             Self::Policy { .. } => {
                 "ask whoever administers this computer; until then only the stock kernel boots"
             }
@@ -209,6 +227,11 @@ impl InstallError {
                 "the disk or something that watches it changed the file; try again"
             }
             Self::Taken(_) => "look at what it is, and move it away",
+            Self::Interrupted
+            | Self::Undone(_)
+            | Self::NotUndone { .. }
+            | Self::Busy(_)
+            | Self::Overtaken(_) => return self.hint_of_a_change(),
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
                 "`wslk rollback stock` needs neither, and begins a new one"
@@ -222,6 +245,29 @@ impl InstallError {
                 "without --restart it is installed, and tried at the next start of WSL"
             }
             Self::Checks(_) => "`wslk rollback` goes back to what worked",
+        };
+        Some(text.to_owned())
+    }
+
+    /// Of what came in the way of a change: what has become of that.
+    fn hint_of_a_change(&self) -> Option<String> {
+        let text = match self {
+            Self::Undone(error) => {
+                let undone = "what was begun is undone".to_owned();
+                let hint = error.hint().map(|hint| format!("{hint}; {undone}"));
+                return hint.or(Some(undone));
+            }
+            Self::NotUndone { .. } => {
+                "free some space, and close what holds files open in Windows; the next `wslk status` undoes \
+                 the rest"
+            }
+            Self::Busy(_) => {
+                "wait for it: it may be another user's or another distribution's, on the same Windows side"
+            }
+            Self::Overtaken(_) => {
+                "`wslk status` says what is configured now; then try again, one wslk at a time"
+            }
+            _ => return None,
         };
         Some(text.to_owned())
     }

@@ -10,10 +10,11 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::disk;
+use super::{InstallError, disk};
 use crate::digest::Sha256;
 use crate::files::{self, FileError};
 
@@ -136,24 +137,23 @@ pub struct History {
     /// The numbers of the lines that are damaged, counted from 1. A torn last line is none of them:
     /// its step was not begun.
     pub damaged: Vec<usize>,
-    /// Where a torn last line begins.
-    torn: Option<u64>,
+    /// Bytes up to which every line is a whole one; behind them is at most a torn last line.
+    whole: u64,
 }
 
 impl History {
     fn parse(bytes: &[u8]) -> Self {
         let mut history = Self::default();
         let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-        let mut begins = 0;
         for (at, line) in lines.iter().enumerate() {
             // Without its line end the last record is not known to be on the disk.
             let whole = line.strip_suffix(b"\n");
             match whole.and_then(|line| Record::parse(std::str::from_utf8(line).ok()?)) {
                 Some(record) => history.records.push(record),
-                None if at + 1 == lines.len() => history.torn = Some(begins),
+                None if at + 1 == lines.len() => return history,
                 None => history.damaged.push(at + 1),
             }
-            begins += line.len() as u64;
+            history.whole += line.len() as u64;
         }
         history
     }
@@ -185,13 +185,27 @@ impl History {
 #[derive(Debug, Clone)]
 pub struct Journal {
     path: PathBuf,
+    /// How it ended when we wrote last; nothing before that.
+    end: Option<End>,
+}
+
+/// The end of the file as we left it: whoever else writes, writes behind it.
+#[derive(Debug, Clone)]
+struct End {
+    /// Bytes in the file.
+    size: u64,
+    /// What we wrote last.
+    text: String,
 }
 
 impl Journal {
     /// The journal at `path`, which need not exist yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            end: None,
+        }
     }
 
     /// Everything in it.
@@ -200,22 +214,70 @@ impl Journal {
         Ok(History::parse(&bytes))
     }
 
-    /// Adds records and has them on the disk before it returns.
-    pub fn append(&self, records: &[Record]) -> Result<(), FileError> {
-        let error = |source| FileError::new("write", &self.path, source);
-        files::create_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+    /// Adds records and has them on the disk before it returns. A torn last line is cut off the first time.
+    ///
+    /// Whether anybody else has written since the last time is looked at before and after: that is
+    /// [`InstallError::Overtaken`], and the step that was to follow must not be done.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), InstallError> {
         let text: String = records.iter().map(Record::line).collect();
-        let torn = self.read()?.torn;
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.path)
-            .map_err(error)?;
-        if let Some(begins) = torn {
-            file.set_len(begins).map_err(error)?;
+        // Without a success it is not known how much of it is on the disk.
+        let before = match self.end.take() {
+            Some(end) => end,
+            None => self.mended()?,
+        };
+        let error = |source| FileError::new("write", &self.path, source);
+        let opened = File::options().read(true).append(true).open(&self.path);
+        let mut file = match opened {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(self.overtaken()),
+            opened => opened.map_err(error)?,
+        };
+        self.assert_ends(&file, &before)?;
+        let written = file.write_all(text.as_bytes());
+        if let Err(source) = written.and_then(|()| file.sync_all()) {
+            // A full disk takes a part of it: what was to follow is not done, so nothing of it may stay.
+            let _or_it_is_torn = file.set_len(before.size);
+            return Err(error(source).into());
         }
-        file.write_all(text.as_bytes()).map_err(error)?;
-        file.sync_all().map_err(error)
+        let size = before.size + text.len() as u64;
+        let end = End { size, text };
+        self.assert_ends(&file, &end)?;
+        self.end = Some(end);
+        Ok(())
+    }
+
+    /// The file, made if it is not there, without a torn last line.
+    fn mended(&self) -> Result<End, FileError> {
+        files::create_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+        let size = self.read()?.whole;
+        let mended = || {
+            let file = File::options().create(true).append(true).open(&self.path)?;
+            match file.metadata()?.len() == size {
+                true => Ok(()),
+                false => file.set_len(size),
+            }
+        };
+        mended().map_err(|source| FileError::new("write", &self.path, source))?;
+        let text = String::new();
+        Ok(End { size, text })
+    }
+
+    fn assert_ends(&self, file: &File, end: &End) -> Result<(), InstallError> {
+        let found = || {
+            let mut tail = vec![0; end.text.len()];
+            if file.metadata()?.len() == end.size {
+                file.read_exact_at(&mut tail, end.size - end.text.len() as u64)?;
+                return Ok(tail == end.text.as_bytes());
+            }
+            Ok(false)
+        };
+        match found().map_err(|source| FileError::new("read", &self.path, source))? {
+            true => Ok(()),
+            false => Err(self.overtaken()),
+        }
+    }
+
+    fn overtaken(&self) -> InstallError {
+        InstallError::Overtaken(self.path.clone())
     }
 
     /// Puts a damaged journal out of the way, to be looked at by people, and begins a new one.
@@ -248,7 +310,7 @@ mod tests {
     fn a_torn_last_line_was_never_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal");
-        let journal = Journal::new(&path);
+        let mut journal = Journal::new(&path);
         let records = [
             record(1, "change", Mark::Planned),
             record(1, "make", Mark::Begin),
@@ -261,10 +323,34 @@ mod tests {
             let history = journal.read().expect("read");
             assert_eq!(history.records, records[..1], "cut at {cut}");
             assert!(history.damaged.is_empty());
+            let mut journal = Journal::new(&path);
             journal.append(&records[1..]).expect("written");
             let history = journal.read().expect("read");
             assert_eq!(history.records, records, "cut at {cut}");
             assert!(history.damaged.is_empty());
+        }
+    }
+
+    #[test]
+    fn whoever_else_writes_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let lines = [
+            record(1, "change", Mark::Planned),
+            record(1, "make", Mark::Begin),
+        ];
+        let others: [&dyn Fn(); 3] = [
+            &|| Journal::new(&path).append(&lines[1..]).expect("written"),
+            &|| std::fs::remove_file(&path).expect("removed"),
+            &|| std::fs::write(&path, "").expect("emptied"),
+        ];
+        for other in others {
+            let mut ours = Journal::new(&path);
+            ours.append(&lines).expect("written");
+            ours.append(&lines[1..]).expect("written");
+            other();
+            let overtaken = ours.append(&lines[..1]);
+            assert!(matches!(overtaken, Err(InstallError::Overtaken(_))));
         }
     }
 

@@ -25,6 +25,8 @@ pub const VERDICT: &str = "state/verdict.txt";
 pub const UNDO: &str = "state/undo.txt";
 /// The journal.
 const JOURNAL: &str = "journal";
+/// Held by whoever changes anything here.
+const LOCK: &str = "lock";
 
 /// Where everything is, for us and for Windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,12 @@ impl Layout {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.path(JOURNAL)
+    }
+
+    /// The lock of this Windows side.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.path(LOCK)
     }
 
     /// The file that a path of Windows leads to, as far as that is known here.

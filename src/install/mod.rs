@@ -6,7 +6,7 @@
 //! Must not compile or boot anything; must not overwrite or delete a kernel that is configured, runs, or
 //! worked last.
 //!
-//! Read on with [`layout`] (names), [`steps`] and [`journal`], [`change`] (do, undo, settle),
+//! Read on with [`layout`] (names), [`hold`] (the lock), [`steps`] and [`journal`], [`change`] (do, undo, settle),
 //! [`generations`] (what is known), [`preflight`] (what is refused), [`arrival`] (the plan of an
 //! installation), [`rollback`] (the way back, which needs none of the stages), [`trial`] (bless or
 //! revert), [`clean`].
@@ -16,6 +16,7 @@ pub mod change;
 pub mod check;
 pub mod clean;
 pub mod generations;
+pub mod hold;
 pub mod journal;
 pub mod layout;
 pub mod preflight;
@@ -32,6 +33,7 @@ mod error;
 pub use self::change::{Plan, carry_out};
 pub use self::error::InstallError;
 pub use self::generations::{Choice, Generation, Generations, Guard, State, Trial, Ways};
+pub use self::hold::Hold;
 pub use self::layout::Layout;
 pub use self::site::Site;
 pub use self::steps::Step;

@@ -7,8 +7,10 @@
 use super::InstallError;
 use super::change::{self, Plan, Settled};
 use super::generations::Trial;
+use super::hold::Hold;
 use super::layout::Layout;
 use super::site::Site;
+use super::steps::Means;
 use super::trial::{self, Outcome, Standing, Verdict};
 
 /// What is known of the running system.
@@ -32,16 +34,20 @@ impl std::fmt::Debug for Running<'_> {
 }
 
 /// Puts everything in order and says what was done.
-pub fn recover(layout: &Layout, running: &Running<'_>) -> Result<Vec<String>, InstallError> {
-    let mut said: Vec<String> = change::settle(layout)?.iter().map(sentence).collect();
+pub fn recover(
+    layout: &Layout,
+    running: &Running<'_>,
+    hold: &Hold,
+) -> Result<Vec<String>, InstallError> {
+    let mut said: Vec<String> = change::settle(layout, hold)?.iter().map(sentence).collect();
     let site = Site::read(layout.clone())?;
     if let Some(verdict) = Verdict::read(&site)? {
         said.push(verdict_sentence(&site, &verdict));
-        carry_out(&site, trial::take(&site, &verdict)?)?;
+        carry_out(&site, trial::take(&site, &verdict)?, hold)?;
     }
     let site = Site::read(layout.clone())?;
     if let Some(plan) = trial::mend(&site)? {
-        carry_out(&site, Some(plan))?;
+        carry_out(&site, Some(plan), hold)?;
         said.push(format!(
             "rollback.cmd had switched the kernel off above what you wrote in {}; now its lines and the \
              kernel's are gone and yours are left",
@@ -50,7 +56,7 @@ pub fn recover(layout: &Layout, running: &Running<'_>) -> Result<Vec<String>, In
     }
     let site = Site::read(layout.clone())?;
     if let (Some(trial), Some(release)) = (site.known.trial.clone(), &running.release) {
-        said.extend(judge(&site, &trial, release, running)?);
+        said.extend(judge(&site, &trial, release, running, hold)?);
     }
     Ok(said)
 }
@@ -60,6 +66,7 @@ fn judge(
     trial: &Trial,
     release: &str,
     running: &Running<'_>,
+    hold: &Hold,
 ) -> Result<Option<String>, InstallError> {
     let name = |site: &Site| {
         let generation = site.known.get(trial.generation);
@@ -74,7 +81,7 @@ fn judge(
         Standing::Running => {
             let wrong = (running.checks)(site, trial);
             if wrong.is_empty() {
-                carry_out(site, trial::bless(site)?)?;
+                carry_out(site, trial::bless(site)?, hold)?;
                 return Ok(Some(format!(
                     "{} runs and passed its checks: it is the last good kernel now",
                     name(site)
@@ -83,7 +90,7 @@ fn judge(
             wrong.join("; ")
         }
     };
-    carry_out(site, trial::revert(site, &reason)?)?;
+    carry_out(site, trial::revert(site, &reason)?, hold)?;
     Ok(Some(format!(
         "{} did not pass its trial ({reason}); what worked before is configured again and boots after \
          `wsl --shutdown`",
@@ -91,9 +98,9 @@ fn judge(
     )))
 }
 
-fn carry_out(site: &Site, plan: Option<Plan>) -> Result<(), InstallError> {
+fn carry_out(site: &Site, plan: Option<Plan>, hold: &Hold) -> Result<(), InstallError> {
     match plan {
-        Some(plan) => change::carry_out(&plan, &site.layout, &|_| Ok(())),
+        Some(plan) => change::carry_out(&plan, &site.layout, &Means::SMALL, hold),
         None => Ok(()),
     }
 }

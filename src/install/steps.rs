@@ -15,6 +15,7 @@ use super::layout::Layout;
 use crate::digest::Sha256;
 use crate::files;
 use crate::wsl::path::WindowsPath;
+use crate::wsl::wslconfig::WslConfig;
 
 /// One step. Files are named below our folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,28 @@ pub type Contents = BTreeMap<String, Content>;
 
 /// Widens the rights of a file.
 pub type Granter<'a> = dyn Fn(&WindowsPath) -> Result<(), InstallError> + 'a;
+
+/// What a change needs beside the disk.
+pub struct Means<'a> {
+    /// Widens the rights of a file.
+    pub grant: &'a Granter<'a>,
+    /// Whether the user wants it stopped; no longer asked once the change [commits](Step::commits).
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+impl std::fmt::Debug for Means<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").finish_non_exhaustive()
+    }
+}
+
+impl Means<'_> {
+    /// For changes that only move small files: nothing is granted, and nobody can stop them.
+    pub const SMALL: Self = Self {
+        grant: &|_| Ok(()),
+        stop: &|| false,
+    };
+}
 
 impl Step {
     /// Whether this step, or one after it, changes what WSL or we ourselves go by.
@@ -157,29 +180,58 @@ impl Step {
         &self,
         layout: &Layout,
         contents: &Contents,
-        grant: &Granter<'_>,
+        means: &Means<'_>,
     ) -> Result<(), InstallError> {
         match self {
-            Self::Make { file } => make(layout, file, contents.get(file)),
-            Self::Grant { file } => grant(&layout.windows(file)),
+            Self::Make { file } => make(layout, file, contents.get(file), means.stop),
+            Self::Grant { file } => (means.grant)(&layout.windows(file)),
             Self::Switch { .. } | Self::Put { .. } | Self::Remove { .. } => self.finish(layout),
         }
     }
 
     /// Does it again after it was cut off. Only for what [commits](Step::commits); nothing else is
-    /// left to do then.
+    /// left to do then. A folder that `.wslconfig` leads into by now stays.
     pub fn finish(&self, layout: &Layout) -> Result<(), InstallError> {
         match self {
             Self::Make { .. } | Self::Grant { .. } => Ok(()),
             Self::Switch { to, .. } => put(layout, &config(layout)?, to.as_deref()),
             Self::Put { file, to, .. } => put(layout, &layout.path(file), to.as_deref()),
+            Self::Remove { folder } if Named::read(layout)?.may_need(layout, folder) => Ok(()),
             Self::Remove { folder } => Ok(files::remove_dir(&layout.path(folder))?),
         }
     }
 
-    /// Takes it back, whether it was done whole, half or not at all.
+    /// Removes what a kill left of a replacement that is in place.
+    pub fn tidy(&self, layout: &Layout) -> Result<(), InstallError> {
+        match self {
+            Self::Switch { .. } => Ok(disk::remove(&disk::litter(&config(layout)?))?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the new bytes are in place, whatever the journal says. Of what only removes that is not known.
+    pub fn is_in_place(&self, layout: &Layout) -> Result<bool, InstallError> {
+        let (path, to) = match self {
+            Self::Switch { to, .. } => (config(layout)?, to),
+            Self::Put {
+                file,
+                to: to @ Some(_),
+                ..
+            } => (layout.path(file), to),
+            _ => return Ok(false),
+        };
+        match bytes(layout, to.as_deref()) {
+            Ok(bytes) => Ok(disk::bytes_if_there(&path)? == bytes),
+            Err(InstallError::Gone(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes it back, whether it was done whole, half or not at all. A file that `.wslconfig` names stays,
+    /// whoever wrote that: without it WSL would not start.
     pub fn undo(&self, layout: &Layout) -> Result<(), InstallError> {
         match self {
+            Self::Make { file } if Named::read(layout)?.may_need(layout, file) => Ok(()),
             Self::Make { file } => {
                 let path = layout.path(file);
                 disk::remove(&path)?;
@@ -187,11 +239,11 @@ impl Step {
                 Ok(())
             }
             Self::Grant { .. } | Self::Remove { .. } => Ok(()),
-            Self::Switch { to, was } => {
+            Self::Switch { was, .. } => {
                 let path = config(layout)?;
                 disk::remove(&disk::litter(&path))?;
                 // What the user wrote since is not ours to take back.
-                match disk::bytes_if_there(&path)? == bytes(layout, to.as_deref())? {
+                match self.is_in_place(layout)? {
                     true => put(layout, &path, was.as_deref()),
                     false => Ok(()),
                 }
@@ -203,6 +255,50 @@ impl Step {
             }
         }
     }
+}
+
+/// The files that `.wslconfig` names, as it is now.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// Nothing where it cannot be read, and may name anything.
+    paths: Option<Vec<String>>,
+}
+
+impl Named {
+    pub(super) fn read(layout: &Layout) -> Result<Self, InstallError> {
+        let config = match disk::bytes_if_there(&config(layout)?)? {
+            Some(bytes) => WslConfig::read(bytes).ok(),
+            None => Some(WslConfig::absent()),
+        };
+        let named = config.map(|config| config.kernel());
+        Ok(Self {
+            paths: named.map(|named| {
+                let both = named.kernel.into_iter().chain(named.modules);
+                both.map(|path| as_compared(&path)).collect()
+            }),
+        })
+    }
+
+    /// Whether a file of ours, or one in a folder of ours, is named.
+    pub(super) fn names(&self, layout: &Layout, name: &str) -> bool {
+        let own = as_compared(layout.windows(name).as_str());
+        let is = |path: &String| {
+            let rest = path.strip_prefix(own.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
+        };
+        self.paths.iter().flatten().any(is)
+    }
+
+    fn may_need(&self, layout: &Layout, name: &str) -> bool {
+        let bytes_only = ["candidates/", "backups/"];
+        let kernel = || !bytes_only.iter().any(|folder| name.starts_with(folder));
+        self.names(layout, name) || (self.paths.is_none() && kernel())
+    }
+}
+
+/// Windows compares without case, and takes either slash.
+fn as_compared(path: &str) -> String {
+    path.replace('/', "\\").to_ascii_lowercase()
 }
 
 /// `.wslconfig` itself: a link to it is followed, so that the link stays one.
@@ -232,13 +328,19 @@ fn put(layout: &Layout, path: &Path, to: Option<&str>) -> Result<(), InstallErro
     Ok(disk::replace(path, bytes.as_deref())?)
 }
 
-fn make(layout: &Layout, file: &str, content: Option<&Content>) -> Result<(), InstallError> {
+fn make(
+    layout: &Layout,
+    file: &str,
+    content: Option<&Content>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), InstallError> {
     let path = layout.path(file);
     match content {
         Some(Content::Bytes(bytes)) => Ok(disk::make(&path, bytes)?),
-        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path)? {
-            found if found == *sha256 => Ok(()),
-            found => Err(InstallError::Differs {
+        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path, stop)? {
+            None => Err(InstallError::Interrupted),
+            Some(found) if found == *sha256 => Ok(()),
+            Some(found) => Err(InstallError::Differs {
                 path,
                 expected: *sha256,
                 found,
@@ -280,6 +382,30 @@ mod tests {
         ];
         for step in steps {
             assert_eq!(Step::recorded(&step.record(3, Mark::Begin)), Some(step));
+        }
+    }
+
+    #[test]
+    fn a_file_that_wslconfig_names_is_not_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join("c/Users/me");
+        std::fs::create_dir_all(home.join("AppData/Local")).expect("made");
+        let profile = crate::wsl::host::Profile::at(&home).expect("a profile");
+        let layout = Layout::choose(&profile, None).expect("a layout");
+        let step = Step::Make {
+            file: "a/bzImage".to_owned(),
+        };
+        let windows = layout.windows("a/bzImage").to_string().to_uppercase();
+        let named = format!("[wsl2]\nkernel={}\n", windows.replace('\\', "/"));
+        for (config, stays) in [
+            (&b"[wsl2]\n"[..], false),
+            (named.as_bytes(), true),
+            (b"\xff\xfe[\0w\0s", true),
+        ] {
+            std::fs::write(layout.config(), config).expect("written");
+            disk::replace(&layout.path("a/bzImage"), Some(b"kernel")).expect("made");
+            step.undo(&layout).expect("undone");
+            assert_eq!(layout.path("a/bzImage").exists(), stays, "{config:?}");
         }
     }
 }

@@ -13,8 +13,16 @@ use super::site::{Draft, Site};
 
 /// Seconds that a distribution may take to answer after a start.
 pub const DEADLINE: u32 = 120;
-/// After so many deadlines a guard that has not said anything is dead.
-const GUARD_PATIENCE: u64 = 4;
+/// Seconds that `trial.cmd` gives the check.
+const CHECK: u32 = 600;
+/// Starts that it waits for at most: the new kernel, once more after a check that could not be run, the old one.
+const STARTS: u32 = 3;
+/// Seconds that `rollback.cmd` waits for `wsl --shutdown`, and how often a trial asks for that.
+const SHUTDOWN: u32 = 60;
+const SHUTDOWNS: u32 = 3;
+/// Seconds after which a guard that has not said anything is dead. Its ticks are a little longer than seconds,
+/// and between the installation and its first word it has to start: half as much again.
+const GUARD_PATIENCE: u32 = (STARTS * DEADLINE + CHECK + SHUTDOWNS * SHUTDOWN) / 2 * 3;
 
 /// What the Windows side left for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +106,7 @@ pub fn standing(
     let text = disk::bytes_if_there(&site.layout.path(TRIAL))?.unwrap_or_default();
     let text = crate::wsl::decode::decode(&text);
     let began = value(&text, "phase") == Some("running");
-    let patience = GUARD_PATIENCE * u64::from(DEADLINE);
-    let fresh = now.saturating_sub(trial.since) < patience;
+    let fresh = now.saturating_sub(trial.since) < u64::from(GUARD_PATIENCE);
     let ours = site
         .known
         .get(trial.generation)
@@ -318,6 +325,26 @@ mod tests {
             Some(b"[wsl2]\r\nmemory=1GB\r\n".to_vec())
         );
         assert_eq!(below_head(b"# rollback\n[wsl2]\n"), None);
+    }
+
+    /// Whoever judges a trial while its guard is at work undoes what the guard does.
+    #[test]
+    fn patience_outlasts_the_guard() {
+        let scripts: String = crate::install::rescue::files()
+            .into_iter()
+            .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
+            .collect();
+        let count = |what: &str| scripts.matches(what).count() as u32;
+        assert_eq!(count(&format!("call :await check {CHECK}\r\n")), 1);
+        assert_eq!(count("call :await "), 2, "the check, and a start");
+        assert_eq!(count("call :boot "), STARTS);
+        assert_eq!(count("call .\\rollback.cmd --stop"), SHUTDOWNS);
+        assert_eq!(
+            count(&format!("if \"%waited%\"==\"{SHUTDOWN}\" exit /b 0")),
+            1
+        );
+        let longest = STARTS * DEADLINE + CHECK + SHUTDOWNS * SHUTDOWN;
+        assert!(GUARD_PATIENCE > longest + 120);
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::install::check::{self, Check, Expected, Eyes};
 use crate::install::clean::{self, Cleaning};
 use crate::install::recover::{Running, recover};
 use crate::install::rollback::{self, Moment, Target};
+use crate::install::steps::Means;
 use crate::install::trial::standing;
-use crate::install::{self, InstallError, Layout, Plan, Site, Trial, preflight};
+use crate::install::{self, Hold, InstallError, Layout, Plan, Site, Trial, preflight};
 use crate::process;
 use crate::smoke;
 use crate::status::{Seen, Status};
@@ -37,7 +38,7 @@ pub struct WindowsSide {
 }
 
 impl WindowsSide {
-    /// The lock, for who changes something.
+    /// The lock of the home, for who changes something.
     fn lock(&self, context: &Context) -> Result<Option<Lock>, Error> {
         let wanted = (!self.only_look).then(|| Lock::take(&context.home.lock()));
         Ok(wanted.transpose()?)
@@ -128,7 +129,7 @@ impl<'a> Host<'a> {
         let profile = profile.map_err(InstallError::from)?;
         let folder = side.folder.as_deref().map(absolute);
         // The folder named, else the one that was used before, else the usual one.
-        let before = remembered(context)?.filter(|before| {
+        let before = remembered(context).filter(|before| {
             folder.is_none() && before.config().parent() == Some(&profile.home.linux)
         });
         let layout = match before {
@@ -145,7 +146,7 @@ impl<'a> Host<'a> {
     /// Goes by what is remembered: the way back must not depend on whether Windows answers.
     fn known(context: &'a Context, side: &WindowsSide) -> Result<Self, Error> {
         let named = side.home.is_some() || side.folder.is_some();
-        match remembered(context)?.filter(|_| !named) {
+        match remembered(context).filter(|_| !named) {
             Some(layout) => {
                 let (surroundings, windows) = around(context);
                 Ok(Self {
@@ -170,18 +171,21 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn recover(&self, context: &Context) -> Result<(), Error> {
-        put_in_order(context, &self.layout, &self.surroundings)
+    /// The lock of the Windows side, for who changes something; not before our folder is there.
+    fn hold(&self, side: &WindowsSide) -> Result<Option<Hold>, InstallError> {
+        let wanted = !side.only_look && self.layout.folder().linux.exists();
+        wanted.then(|| Hold::take(&self.layout)).transpose()
     }
 
-    /// Who only looks says what is not in order, and leaves it.
-    fn recover_for(&self, side: &WindowsSide, context: &Context) -> Result<(), Error> {
-        if !side.only_look {
-            return self.recover(context);
+    /// Puts in order what is not; who does not hold the lock says so, and leaves it.
+    fn recover(&self, hold: Option<&Hold>, context: &Context) -> Result<(), Error> {
+        if let Some(hold) = hold {
+            return put_in_order(context, &self.layout, &self.surroundings, hold);
         }
         let journal = install::journal::Journal::new(self.layout.journal());
         if journal.read()?.unfinished().is_some() {
-            let note = "an earlier change was cut off; it would be finished or undone first";
+            let note = "an earlier change was cut off, or is at work; if it was cut off, it is finished or \
+                        undone first";
             context.reporter.warn(note);
         }
         Ok(())
@@ -199,23 +203,23 @@ fn around(context: &Context) -> (Surroundings, Option<Windows<'_>>) {
     (surroundings, windows)
 }
 
-/// Where the Windows side was when something was installed last.
-fn remembered(context: &Context) -> Result<Option<Layout>, Error> {
-    let text = files::read_if_there(&context.home.windows())?;
-    Ok(text.and_then(|text| Layout::remembered(&text)))
+/// Where the Windows side was when something was installed last. It is a hint: what cannot be read is none.
+fn remembered(context: &Context) -> Option<Layout> {
+    let text = files::read_if_there(&context.home.windows()).ok()??;
+    Layout::remembered(&text)
 }
 
 /// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
 /// undone, and a trial that can be judged is. Never in the way of that command.
 pub fn tidy(context: &Context) {
-    let Ok(Some(layout)) = remembered(context) else {
+    let Some(layout) = remembered(context) else {
         return;
     };
     // Whoever holds the lock has done the same.
-    let Ok(_lock) = Lock::take(&context.home.lock()) else {
+    let (Ok(_lock), Ok(hold)) = (Lock::take(&context.home.lock()), Hold::take(&layout)) else {
         return;
     };
-    if let Err(error) = put_in_order(context, &layout, &surroundings()) {
+    if let Err(error) = put_in_order(context, &layout, &surroundings(), &hold) {
         context.reporter.warn(error.chain());
     }
 }
@@ -225,6 +229,7 @@ fn put_in_order(
     context: &Context,
     layout: &Layout,
     surroundings: &Surroundings,
+    hold: &Hold,
 ) -> Result<(), Error> {
     let inside = surroundings.wsl() == Wsl::Two;
     let running = Running {
@@ -243,7 +248,7 @@ fn put_in_order(
             check::failures(&check::run(&expected, &eyes(context)))
         },
     };
-    for sentence in recover(layout, &running)? {
+    for sentence in recover(layout, &running, hold)? {
         context.reporter.warn(sentence);
     }
     Ok(())
@@ -259,7 +264,8 @@ pub fn install(
     let _lock = side.lock(context)?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    host.recover_for(side, context)?;
+    let hold = host.hold(side)?;
+    host.recover(hold.as_ref(), context)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
     for note in preflight::build(&build)? {
@@ -286,7 +292,7 @@ pub fn install(
         agreed(&running_distros(&host)?)?;
     }
     files::replace(&context.home.windows(), site.layout.remember())?;
-    carry_out(&host, &site, &plan)?;
+    carry_out(context, &host, &site, &plan, hold)?;
     if options.restart {
         start_guard(&host, &site, plan.number)?;
     }
@@ -359,8 +365,9 @@ pub fn rollback(
 ) -> Result<RolledBack, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
+    let hold = host.hold(side)?;
     let site = host
-        .recover_for(side, context)
+        .recover(hold.as_ref(), context)
         .and_then(|()| Ok(host.site()?));
     let (plan, site) = match site {
         Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
@@ -368,7 +375,7 @@ pub fn rollback(
             context.reporter.warn(error.chain());
             let site = Site::read_anyhow(host.layout.clone())?;
             let plan = rollback::plan_anyhow(&site)?;
-            if !side.only_look {
+            if !side.only_look && is_damaged(&error, &site)? {
                 rollback::set_aside(&site)?;
             }
             (Some(plan), site)
@@ -376,7 +383,7 @@ pub fn rollback(
         Err(error) => return Err(error),
     };
     if let Some(plan) = plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(&host, &site, plan)?;
+        carry_out(context, &host, &site, plan, hold)?;
     }
     let to = match &plan {
         Some(plan) => plan.about.clone(),
@@ -389,15 +396,21 @@ pub fn rollback(
     })
 }
 
+/// Whether the journal itself is at fault: a sound one is needed to settle what it tells of.
+fn is_damaged(error: &Error, site: &Site) -> Result<bool, InstallError> {
+    let history = install::journal::Journal::new(site.layout.journal()).read()?;
+    let told = matches!(error, Error::Install(InstallError::Journal { .. }));
+    Ok(told || !history.damaged.is_empty())
+}
+
 /// What is installed, configured and running.
 pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     let host = Host::known(context, side)?;
+    // Whoever holds a lock does the same; to look, nobody has to wait.
     let there = host.layout.folder().linux.exists();
-    // Whoever holds the lock does the same; to look, nobody has to wait.
-    let lock = there.then(|| Lock::take(&context.home.lock()).ok());
-    if let Some(_lock) = lock.flatten() {
-        host.recover(context)?;
-    }
+    let lock = there.then(|| side.lock(context).ok()).flatten().flatten();
+    let hold = lock.as_ref().and_then(|_| host.hold(side).ok().flatten());
+    host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let release = host.release();
     let standing = match (&site.known.trial, &release) {
@@ -441,16 +454,25 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    host.recover_for(side, context)?;
+    let hold = host.hold(side)?;
+    host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
     if let Some(plan) = cleaning.plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(&host, &site, plan)?;
+        carry_out(context, &host, &site, plan, hold)?;
     }
     Ok(cleaning)
 }
 
-fn carry_out(host: &Host<'_>, site: &Site, plan: &Plan) -> Result<(), Error> {
+fn carry_out(
+    context: &Context,
+    host: &Host<'_>,
+    site: &Site,
+    plan: &Plan,
+    hold: Option<Hold>,
+) -> Result<(), Error> {
+    // The first of all changes makes the folder that the lock lies in.
+    let hold = hold.map_or_else(|| Hold::take(&site.layout), Ok)?;
     let grant = |file: &WindowsPath| match &host.windows {
         Some(windows) => windows.let_read(file).map_err(|error| {
             let version = windows.version().ok().flatten();
@@ -458,7 +480,12 @@ fn carry_out(host: &Host<'_>, site: &Site, plan: &Plan) -> Result<(), Error> {
         }),
         None => Ok(()),
     };
-    install::carry_out(plan, &site.layout, &grant)?;
+    let stop = || context.interrupt.is_set();
+    let means = Means {
+        grant: &grant,
+        stop: &stop,
+    };
+    install::carry_out(plan, &site.layout, &means, &hold)?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
 const RESCUES: &[&str] = &[
     "install/rollback",
     "install/change",
+    "install/hold",
     "install/steps",
     "install/journal",
     "install/site",

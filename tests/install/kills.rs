@@ -56,10 +56,14 @@ struct Target<'a> {
     command: &'a [&'a str],
 }
 
-/// What counts of the drive: all but the journal, whose only reader is the next command.
-fn state(bench: &Bench) -> Files {
-    let mut files = snapshot(&bench.drive());
-    files.retain(|path, _| !path.ends_with("journal"));
+/// What counts of the drive: all but the journal, whose only reader is the next command, and the empty lock.
+pub fn state(bench: &Bench) -> Files {
+    now_state(&snapshot(&bench.drive()))
+}
+
+fn now_state(files: &Files) -> Files {
+    let mut files = files.clone();
+    files.retain(|path, _| !path.ends_with("journal") && !path.ends_with("lock"));
     for (path, bytes) in &mut files {
         // Times differ from run to run, and nothing else may.
         if path.to_string_lossy().ends_with("generations.json") {
@@ -118,7 +122,7 @@ fn killed(bench: &Bench, args: &[&str], call: &str, n: u32) -> bool {
 }
 
 /// The kernel and modules that `.wslconfig` names are there, whole.
-fn assert_startable(bench: &Bench, files: &Files, at: &str) {
+pub fn assert_startable(bench: &Bench, files: &Files, at: &str) {
     let config = bench.config_text();
     for line in config.lines() {
         let Some((key, value)) = line.split_once('=') else {
@@ -195,17 +199,6 @@ fn kill_everywhere(target: &Target<'_>) -> u32 {
     points
 }
 
-fn now_state(files: &Files) -> Files {
-    let mut files = files.clone();
-    files.retain(|path, _| !path.ends_with("journal"));
-    for (path, bytes) in &mut files {
-        if path.to_string_lossy().ends_with("generations.json") {
-            *bytes = without_times(bytes);
-        }
-    }
-    files
-}
-
 fn difference(after: &Files, old: &Files, new: &Files) -> String {
     let names = |other: &Files| -> Vec<String> {
         let differs = |path: &&PathBuf| after.get(*path) != other.get(*path);
@@ -219,7 +212,7 @@ fn difference(after: &Files, old: &Files, new: &Files) -> String {
     )
 }
 
-fn can_inject() -> bool {
+pub fn can_inject() -> bool {
     let tried = Command::new("strace")
         .args([
             "-qq",

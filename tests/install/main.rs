@@ -8,4 +8,6 @@ mod kills;
 mod refusals;
 mod requirements;
 mod story;
+mod torn;
 mod trials;
+mod two_homes;
