@@ -4,6 +4,7 @@
 //! the Windows side read. One such file per Windows user, beside the kernels: it is as true from any
 //! distribution. Must not touch the disk.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -108,8 +109,32 @@ pub struct Ways {
     pub new: Option<String>,
     /// What worked before.
     pub good: Option<String>,
-    /// The user's own settings, without any kernel of ours.
+    /// The user's own settings, without any kernel.
     pub stock: Option<String>,
+    /// What the files must hold, by their names: a power cut may leave them empty. Older installations
+    /// did not write it down.
+    #[serde(default)]
+    pub seals: BTreeMap<String, Seal>,
+}
+
+/// By what a file is known again: we go by its digest, the scripts on the Windows side by its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Seal {
+    /// The seal of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self {
+            sha256: Sha256::of(bytes),
+            size: bytes.len() as u64,
+        }
+    }
 }
 
 /// Everything that is known.
@@ -229,8 +254,10 @@ impl Generations {
             ("phase", "pending".to_owned()),
         ];
         text.extend(way_lines(layout, ways));
-        let blessed = guard.blessed.as_ref();
-        text.extend(blessed.map(|file| ("blessed", layout.windows(file).to_string())));
+        if let Some(file) = &guard.blessed {
+            text.push(("blessed", layout.windows(file).to_string()));
+            text.extend(size_line("blessed-size", ways, file));
+        }
         text.push(("check", guard.check.clone()));
         Some(lines(&text))
     }
@@ -249,19 +276,26 @@ pub struct Guard {
     pub blessed: Option<String>,
 }
 
+/// A way's size stands beside it: a script that finds another one there takes the file for damaged.
 fn way_lines(layout: &Layout, ways: &Ways) -> Vec<(&'static str, String)> {
-    let name = |file: &Option<String>| {
-        file.as_ref().map_or_else(
-            || "none".to_owned(),
-            |file| layout.windows(file).to_string(),
-        )
-    };
-    vec![
-        ("wslconfig", layout.config_windows().to_string()),
-        ("new", name(&ways.new)),
-        ("good", name(&ways.good)),
-        ("stock", name(&ways.stock)),
-    ]
+    let mut text = vec![("wslconfig", layout.config_windows().to_string())];
+    let each = [
+        ("new", "new-size", &ways.new),
+        ("good", "good-size", &ways.good),
+        ("stock", "stock-size", &ways.stock),
+    ];
+    for (way, size, file) in each {
+        let name = file.as_ref().map(|file| layout.windows(file).to_string());
+        text.push((way, name.unwrap_or_else(|| "none".to_owned())));
+        let file = file.as_ref();
+        text.extend(file.and_then(|file| size_line(size, ways, file)));
+    }
+    text
+}
+
+fn size_line(key: &'static str, ways: &Ways, file: &str) -> Option<(&'static str, String)> {
+    let seal = ways.seals.get(file)?;
+    Some((key, seal.size.to_string()))
 }
 
 /// `key=value` lines, ended as Windows ends them.

@@ -174,6 +174,12 @@ pub fn candidate(number: u32, way: &str) -> String {
     format!("candidates/{number:04}-{way}.wslconfig")
 }
 
+/// What the names of the [candidates](candidate) of a change begin with.
+#[must_use]
+pub fn candidates_of(number: u32) -> String {
+    format!("candidates/{number:04}-")
+}
+
 /// What one of our own small files will be after a change.
 #[must_use]
 pub fn candidate_of(number: u32, file: &str) -> String {

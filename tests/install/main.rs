@@ -9,3 +9,4 @@ mod refusals;
 mod requirements;
 mod story;
 mod trials;
+mod ways;
