@@ -191,6 +191,7 @@ fn install(error: &InstallError) -> Exit {
         | InstallError::Journal { .. }
         | InstallError::Generations { .. }
         | InstallError::NoSuchGeneration(_)
+        | InstallError::Ambiguous { .. }
         | InstallError::NoPrevious
         | InstallError::NotAgreed(_)
         | InstallError::NothingToRestart => Exit::Refused,

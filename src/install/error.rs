@@ -1,5 +1,6 @@
 //! Everything by which an installation is refused or stopped, each by its own name and with what to do.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::digest::Sha256;
@@ -130,6 +131,14 @@ pub enum InstallError {
     /// No generation of that name is there.
     #[error("no installed build matches `{0}`")]
     NoSuchGeneration(String),
+    /// More than one does.
+    #[error("`{name}` fits {} installed builds", builds.len())]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The builds that it fits.
+        builds: Vec<String>,
+    },
     /// There is nothing to go back to.
     #[error("there is nothing to go back to")]
     NoPrevious,
@@ -176,9 +185,7 @@ impl InstallError {
                 "check that Windows programs start here (`cmd.exe /c ver`); [interop] in /etc/wsl.conf \
                  can switch that off"
             }
-            Self::File(_) => {
-                "free some space, or close what holds the file open in Windows; what was begun is undone"
-            }
+            Self::File(error) => file_hint(error.kind()),
             Self::Policy { .. } => {
                 "ask whoever administers this computer; until then only the stock kernel boots"
             }
@@ -216,6 +223,9 @@ impl InstallError {
             Self::NoSuchGeneration(_) => {
                 "`wslk status` lists what is installed; `wslk install BUILD` installs another"
             }
+            Self::Ambiguous { builds, .. } => {
+                return Some(format!("name more of it: {}", builds.join(", ")));
+            }
             Self::NoPrevious => "`wslk status` lists what is installed",
             Self::NotAgreed(_) => "--yes agrees in advance",
             Self::NothingToRestart => {
@@ -224,5 +234,26 @@ impl InstallError {
             Self::Checks(_) => "`wslk rollback` goes back to what worked",
         };
         Some(text.to_owned())
+    }
+}
+
+/// What can be done about a file that the system refused.
+fn file_hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space there; what was begun is undone"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "see who may read and write there, and what holds the file open in Windows; what was begun is undone"
+        }
+        ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound
+        | ErrorKind::InvalidInput => {
+            "look at what is there in place of the file or folder, and move it away"
+        }
+        _ => {
+            "look at the file: close what holds it open in Windows, or move it away; what was begun is undone"
+        }
     }
 }

@@ -9,7 +9,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::InstallError;
 use super::layout::Layout;
+use crate::artefact::{BuildId, BuildRef};
 use crate::digest::Sha256;
 use crate::wsl::version::WslVersion;
 
@@ -263,6 +265,37 @@ impl Generations {
     }
 }
 
+/// The one build that a name means, among the names of those that are there: as everywhere else the id, its
+/// beginning, the beginning of its last part, or `latest`. The newest come last, and one may come twice.
+pub fn meant<'a>(
+    there: impl IntoIterator<Item = &'a str>,
+    name: &str,
+) -> Result<&'a str, InstallError> {
+    let wanted: Option<BuildRef> = name.parse().ok();
+    let fits = |id: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_some_and(|wanted| id.parse().is_ok_and(|id: BuildId| wanted.fits(&id)))
+    };
+    let mut found: Vec<&str> = Vec::new();
+    for id in there {
+        if id == name {
+            return Ok(id);
+        }
+        if fits(id) {
+            found.retain(|other| *other != id);
+            found.push(id);
+        }
+    }
+    match (found.as_slice(), wanted) {
+        ([.., newest], Some(BuildRef::Latest)) | ([newest], _) => Ok(newest),
+        ([], _) => Err(InstallError::NoSuchGeneration(name.to_owned())),
+        (several, _) => Err(InstallError::Ambiguous {
+            name: name.to_owned(),
+            builds: several.iter().map(|id| (*id).to_owned()).collect(),
+        }),
+    }
+}
+
 /// What a guard needs beside the generations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
@@ -335,6 +368,32 @@ mod tests {
         assert!(Generations::parse(&newer).is_err_and(|reason| reason.contains("newer")));
         let more = known.render().replacen('{', "{\"later\": 1,", 1);
         assert_eq!(Generations::parse(&more), Ok(known));
+    }
+
+    #[test]
+    fn one_build_is_meant_or_none() {
+        let (a, b) = ("6.1.1-criu-0123456789", "6.1.2-criu-01ffffffff");
+        let table = [
+            (a, Ok(a)),
+            ("6.1.2", Ok(b)),
+            ("012", Ok(a)),
+            ("latest", Ok(b)),
+            ("odd", Ok("odd")),
+            ("6.1", Err(2)),
+            ("01", Err(2)),
+            ("", Err(0)),
+            ("od", Err(0)),
+            ("7", Err(0)),
+            ("../x", Err(0)),
+        ];
+        for (name, expected) in table {
+            let found = meant([b, a, "odd", b], name);
+            let found = found.map_err(|error| match error {
+                InstallError::Ambiguous { builds, .. } => builds.len(),
+                _ => 0,
+            });
+            assert_eq!(found, expected, "{name}");
+        }
     }
 
     #[test]

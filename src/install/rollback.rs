@@ -1,13 +1,13 @@
 //! The way back: to stock, to what worked before, or to another installed build.
 //!
 //! In: what is there and where to go. Out: a plan, or nothing to do. It needs the journal, the files and
-//! WSL's own format, none of the stages: it works when everything else is broken, and `stock` works when
+//! WSL's own format, none of the stages' work: it works when everything else is broken, and `stock` works when
 //! the journal is too.
 
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Guard, State, Trial};
+use super::generations::{Choice, Generation, Generations, Guard, State, Trial, meant};
 use super::journal::Journal;
 use super::layout;
 use super::site::{Draft, Site};
@@ -37,9 +37,9 @@ pub struct Moment {
 pub fn resolve(site: &Site, target: &Target) -> Result<Choice, InstallError> {
     match target {
         Target::Stock => Ok(Choice::Stock),
-        Target::Build(name) => named(&site.known, name)
-            .map(|generation| Choice::Generation(generation.number))
-            .ok_or_else(|| InstallError::NoSuchGeneration(name.clone())),
+        Target::Build(name) => {
+            named(&site.known, name).map(|generation| Choice::Generation(generation.number))
+        }
         Target::Previous => match (site.known.previous, site.actual()) {
             (Some(previous), _) => Ok(previous),
             (None, Choice::Stock) => Err(InstallError::NoPrevious),
@@ -49,17 +49,13 @@ pub fn resolve(site: &Site, target: &Target) -> Result<Choice, InstallError> {
 }
 
 /// The one generation that a name fits; of several of the same build the last.
-#[must_use]
-pub fn named<'a>(known: &'a Generations, name: &str) -> Option<&'a Generation> {
-    let fits = |generation: &&Generation| {
-        let hex = generation.build.rsplit('-').next().unwrap_or_default();
-        generation.build.starts_with(name) || hex.starts_with(name)
-    };
-    let mut found = known.generations.iter().rev().filter(fits);
-    let first = found.next()?;
-    found
-        .all(|other| other.build == first.build)
-        .then_some(first)
+pub fn named<'a>(known: &'a Generations, name: &str) -> Result<&'a Generation, InstallError> {
+    let builds = known.generations.iter().map(|known| known.build.as_str());
+    let build = meant(builds, name)?;
+    let mut newest = known.generations.iter().rev();
+    newest
+        .find(|known| known.build == build)
+        .ok_or_else(|| InstallError::NoSuchGeneration(name.to_owned()))
 }
 
 /// The plan of the way back; nothing if that is where we are. To stock it goes whatever else is damaged.

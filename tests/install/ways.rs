@@ -128,3 +128,72 @@ fn a_trial_ends_when_its_lines_were_removed_by_hand() {
         assert_eq!(bench.status()["configured"], id.as_str());
     }
 }
+
+/// A copy that is broken is not written over: the same build then gets a folder of its own beside it.
+#[test]
+fn a_broken_copy_beside_the_configured_one_is_cleaned_away() {
+    let (bench, id) = installed();
+    bench.ends(&["rollback", "stock"], 0);
+    fs::write(bench.w(&id).join("bzImage"), "broken").unwrap();
+    bench.ends(&["install"], 0);
+    let second = format!("{id}.2");
+    assert!(bench.config_text().contains(&second));
+    // What is known is lost: only the folders are left to go by.
+    fs::write(bench.w("state/generations.json"), "torn").unwrap();
+    let config = bench.config_text();
+    bench.ends(&["rollback", "stock"], 0);
+    bench.write_config(config);
+    let (done, _) = bench.ends(&["clean"], 0);
+    assert_eq!(done["removed"], serde_json::json!([id]), "{done}");
+    assert!(!bench.w(&id).exists() && bench.w(&second).join("bzImage").exists());
+}
+
+#[test]
+fn a_name_means_one_build_or_is_refused() {
+    let (bench, a) = installed();
+    let b = bench.publish(&Kernel::new("b"));
+    bench.ends(&["install", &b], 0);
+    for verb in ["rollback", "clean"] {
+        bench.refuses(&[verb, ""], "no installed build matches ``");
+        bench.refuses(&[verb, "5"], "no installed build matches `5`");
+        let hint = bench.refuses(&[verb, "6.6"], "`6.6` fits 2 installed builds");
+        assert!(hint.contains(&a) && hint.contains(&b), "{hint}");
+    }
+    let last = a.rsplit('-').next().unwrap();
+    bench.ends(&["rollback", &last[..6]], 0);
+    assert_eq!(bench.status()["configured"], a.as_str());
+    bench.ends(&["rollback", "latest"], 0);
+    assert_eq!(bench.status()["configured"], b.as_str());
+}
+
+#[test]
+fn a_link_to_nowhere_is_no_file() {
+    let bench = Bench::new();
+    let link = bench.profile().join(".wslconfig");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    assert_eq!(bench.status()["configured"], "stock");
+    bench.ends(&["rollback", "stock"], 0);
+    let id = bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    assert_eq!(bench.status()["configured"], id.as_str());
+    assert!(!bench.profile().join("nowhere").exists());
+    bench.ends(&["rollback", "stock"], 0);
+    assert_eq!(bench.config(), None);
+}
+
+#[test]
+fn the_hint_fits_what_is_wrong_with_the_file() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    let file = bench.profile().join(".wslconfig");
+    fs::create_dir(&file).unwrap();
+    for words in [&["install"][..], &["status"], &["rollback", "stock"]] {
+        let hint = bench.refuses(words, ".wslconfig");
+        assert!(hint.contains("move it away"), "{hint}");
+        assert!(!hint.contains("space"), "{hint}");
+    }
+    fs::remove_dir(&file).unwrap();
+    std::os::unix::fs::symlink(".wslconfig", &file).unwrap();
+    let hint = bench.ends(&["rollback", "stock"], 8).0["hint"].to_string();
+    assert!(hint.contains("move it away"), "{hint}");
+}
