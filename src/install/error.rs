@@ -42,7 +42,7 @@ pub enum InstallError {
     #[error("WSL cannot read a path that is not ASCII: {0}")]
     NotAscii(String),
     /// No Windows path leads there.
-    #[error("Windows has no name for {}", .0.display())]
+    #[error("Windows has no name for {}: it is on no Windows drive that is known here", .0.display())]
     NoWindowsName(PathBuf),
     /// The files would not fit.
     #[error("{needed} bytes are needed in {} and {free} are free", folder.display())]

@@ -40,12 +40,11 @@ impl Layout {
     pub fn choose(profile: &Profile, named: Option<&Path>) -> Result<Self, InstallError> {
         let folder = match named {
             Some(path) => {
-                let drive = Drive::of(path);
-                let drive = [&profile.drive, &drive]
-                    .into_iter()
-                    .find_map(|drive| drive.windows(path));
+                let own = profile.drive.windows(path);
+                let other = || profile.drive.beside(path).or_else(|| Drive::of(path));
+                let windows = own.or_else(|| other()?.windows(path));
                 Place {
-                    windows: drive.ok_or_else(|| InstallError::NoWindowsName(path.to_owned()))?,
+                    windows: windows.ok_or_else(|| InstallError::NoWindowsName(path.to_owned()))?,
                     linux: path.to_owned(),
                 }
             }
