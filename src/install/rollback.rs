@@ -84,17 +84,12 @@ fn way_back(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan
     let stock = draft.way("stock", stock);
     known.ways = draft.ways(new, good, stock);
     known.own = site.own().or(known.own);
-    // Who took our lines out by hand left what we had configured.
-    let left = if choice == actual {
-        known.current
-    } else {
-        actual
-    };
-    known.previous = Some(left)
-        .filter(|left| *left != choice && worth_returning(site, *left))
-        .or(known
-            .previous
-            .filter(|previous| choice == actual && *previous != choice));
+    // Who took our lines out by hand left what we had configured, and what cannot be read is not gone back to.
+    let left = [Some(actual), Some(known.current), known.previous];
+    known.previous = left
+        .into_iter()
+        .flatten()
+        .find(|left| *left != choice && worth_returning(site, *left));
     known.current = choice;
     known.trial = trial(&known, choice, site.next, moment);
     let guard = Guard {

@@ -207,11 +207,14 @@ pub enum HostError {
     #[error("{} is no folder", .0.display())]
     NoFolder(PathBuf),
     /// No Windows path leads to the folder.
+    #[error("Windows has no name for {}", .0.display())]
+    NoName(PathBuf),
+    /// The folder is on no drive of Windows.
     #[error(
-        "Windows has no name for {}: it is neither below /mnt/<letter> nor on a disk that holds Users or Windows",
+        "{} is on no Windows drive: neither below /mnt/<letter> nor on a disk that holds Users or Windows",
         .0.display()
     )]
-    NoName(PathBuf),
+    NoDrive(PathBuf),
 }
 
 impl HostError {
@@ -228,7 +231,7 @@ impl HostError {
                 "check that Windows programs start here (`cmd.exe /c ver`), or name the profile with \
                  --windows-home DIR"
             }
-            Self::NoFolder(_) | Self::NoName(_) => {
+            Self::NoFolder(_) | Self::NoName(_) | Self::NoDrive(_) => {
                 "--windows-home takes the folder that holds .wslconfig, such as /mnt/c/Users/<name>"
             }
         }
@@ -242,10 +245,11 @@ impl Profile {
         if !folder.is_dir() {
             return Err(HostError::NoFolder(folder.to_owned()));
         }
-        let unnamed = || HostError::NoName(folder.to_owned());
-        let drive = Drive::of(folder).ok_or_else(unnamed)?;
+        let drive = Drive::of(folder).ok_or_else(|| HostError::NoDrive(folder.to_owned()))?;
         let home = Place {
-            windows: drive.windows(folder).ok_or_else(unnamed)?,
+            windows: drive
+                .windows(folder)
+                .ok_or_else(|| HostError::NoName(folder.to_owned()))?,
             linux: folder.to_owned(),
         };
         Ok(Self {
@@ -272,7 +276,7 @@ impl Profile {
 fn drive_of(place: &Place) -> Result<Drive, HostError> {
     mounted_drive(place)
         .or_else(|| Drive::of(&place.linux))
-        .ok_or_else(|| HostError::NoName(place.linux.clone()))
+        .ok_or_else(|| HostError::NoDrive(place.linux.clone()))
 }
 
 /// The drive of a place whose names end alike: what is left of the Linux name is the drive's root.

@@ -142,6 +142,6 @@ fn a_folder_that_windows_does_not_see() {
     let hint = bench.refuses(&["install", "--windows-dir", &folder], "no Windows drive");
     assert!(hint.contains("--windows-dir /mnt/c/"), "{hint}");
     let profile = linux.join("me");
-    Bench::at(&profile).refuses(&["install"], "Windows has no name for");
-    Bench::at(&profile).refuses(&["rollback", "stock"], "Windows has no name for");
+    Bench::at(&profile).refuses(&["install"], "on no Windows drive");
+    Bench::at(&profile).refuses(&["rollback", "stock"], "on no Windows drive");
 }

@@ -197,3 +197,14 @@ fn the_hint_fits_what_is_wrong_with_the_file() {
     let hint = bench.ends(&["rollback", "stock"], 8).0["hint"].to_string();
     assert!(hint.contains("move it away"), "{hint}");
 }
+
+#[test]
+fn after_a_file_that_nobody_could_read_there_is_still_a_way_back() {
+    let (bench, id) = installed();
+    bench.write_config(b"[wsl2]\0\nkernel=x");
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.config(), None);
+    assert_eq!(bench.status()["previous"], id.as_str());
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.status()["configured"], id.as_str());
+}
