@@ -197,6 +197,7 @@ fn install(error: &InstallError) -> Exit {
         | InstallError::Journal { .. }
         | InstallError::Generations { .. }
         | InstallError::NoSuchGeneration(_)
+        | InstallError::Ambiguous { .. }
         | InstallError::NoPrevious
         | InstallError::NotAgreed(_)
         | InstallError::NothingToRestart => Exit::Refused,

@@ -150,7 +150,9 @@ impl Row {
 
 fn configured(site: &Site, actual: Choice) -> String {
     match (actual, site.configured()) {
-        (Choice::Own, Some(choice)) => choice.kernel.unwrap_or_default(),
+        (Choice::Own, Some(choice)) => choice
+            .kernel
+            .unwrap_or_else(|| "modules without a kernel: WSL does not start".to_owned()),
         (Choice::Own, None) => "unknown: .wslconfig cannot be read".to_owned(),
         (choice, _) => site.known.name(choice),
     }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Guard, State, Trial, Ways};
+use super::generations::{Choice, Generation, Generations, Guard, State, Trial};
 use super::layout;
 use super::preflight::WindowsFacts;
 use super::rescue;
+use super::rollback;
 use super::site::{Draft, Paths, Site};
 use super::steps::Content;
 use super::trial::DEADLINE;
@@ -175,9 +176,9 @@ fn configure(
     let new = draft.switch(new);
     let good = draft.way("good", good);
     let stock = draft.way("stock", stock);
+    let blessed = draft.way("blessed", console.and(plain));
     known.ways = draft.ways(new, good, stock);
-    let blessed = console.and(plain);
-    Ok(draft.way("blessed", blessed))
+    Ok(blessed)
 }
 
 /// Whether this very build is configured and has passed its trial.
@@ -200,13 +201,17 @@ fn last_good(site: &Site, build: &str) -> Result<(Choice, Option<Vec<u8>>), Inst
         let generation = site.known.chosen(choice);
         generation.is_some_and(|generation| generation.build == build)
     };
+    // Modules without a kernel, with which WSL does not start.
+    if actual == Choice::Own && site.own().is_none() {
+        return Ok((Choice::Stock, site.stock()?));
+    }
     if site.known.trial.is_none() && !is(actual) {
         return Ok((actual, site.bytes.clone()));
     }
     let before = site.known.previous.filter(|previous| !is(*previous));
     match (&site.known.ways, before) {
-        (Some(Ways { good, .. }), Some(previous)) if site.untouched() => {
-            Ok((previous, site.way(good)?))
+        (Some(_), Some(previous)) if site.untouched() => {
+            Ok((previous, rollback::bytes_for(site, previous)?))
         }
         _ if is(actual) => Ok((Choice::Stock, site.stock()?)),
         _ => Ok((actual, site.bytes.clone())),

@@ -6,7 +6,7 @@
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, State};
+use super::generations::{Choice, Generation, State, meant};
 use super::site::{Draft, Site};
 use crate::artefact;
 
@@ -46,15 +46,15 @@ struct Candidate {
 /// Plans to remove the builds named, or all that can go. `release` is the running kernel's.
 pub fn plan(site: &Site, names: &[String], release: &str) -> Result<Cleaning, InstallError> {
     let candidates = candidates(site, release)?;
-    let named = |name: &String, candidate: &Candidate| candidate.name.starts_with(name.as_str());
-    let unknown = |name: &&String| !candidates.iter().any(|candidate| named(name, candidate));
-    if let Some(name) = names.iter().find(unknown) {
-        return Err(InstallError::NoSuchGeneration(name.clone()));
-    }
+    let there = || candidates.iter().map(|candidate| candidate.name.as_str());
+    let wanted: Vec<String> = names
+        .iter()
+        .map(|name| meant(there(), name).map(str::to_owned))
+        .collect::<Result<_, _>>()?;
     let (mut removed, mut kept, mut folders) = (Vec::new(), Vec::new(), Vec::new());
     let mut known = site.known.clone();
     for candidate in candidates {
-        let wanted = names.is_empty() || names.iter().any(|name| named(name, &candidate));
+        let wanted = names.is_empty() || wanted.contains(&candidate.name);
         let build = candidate.name;
         match candidate.reason.or((!wanted).then_some("it was not named")) {
             Some(reason) => kept.push(Kept { build, reason }),
@@ -106,11 +106,8 @@ fn folder_of(generation: &Generation) -> &str {
 
 /// A kernel that is left of a damaged or lost list of what is installed.
 fn needed_though_forgotten(site: &Site, folder: &str, release: &str) -> Option<&'static str> {
-    let own = site.layout.windows(&format!("{folder}/")).to_string();
-    let inside = |path: &String| {
-        let start = path.get(..own.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(&own))
-    };
+    let own = site.layout.windows(folder);
+    let inside = |path: &String| is_inside(path, own.as_str());
     let configured = site.configured().and_then(|choice| choice.kernel);
     let before = site.known.own.as_ref().map(|(kernel, _)| kernel);
     let mut releases = site.known.generations.iter().map(|known| &known.release);
@@ -124,6 +121,16 @@ fn needed_though_forgotten(site: &Site, folder: &str, release: &str) -> Option<&
         () if site.configured().is_none() && site.bytes.is_some() => Some(UNREADABLE),
         () => None,
     }
+}
+
+/// Name by name: the folder of another copy may begin with the same letters.
+fn is_inside(path: &str, folder: &str) -> bool {
+    let names = |path: &str| -> Vec<String> {
+        let names = path.split(['\\', '/']).filter(|name| !name.is_empty());
+        names.map(str::to_ascii_lowercase).collect()
+    };
+    let (path, folder) = (names(path), names(folder));
+    path.len() > folder.len() && path.starts_with(&folder)
 }
 
 fn keep_trial(site: &Site) -> Result<Option<String>, InstallError> {
@@ -150,5 +157,25 @@ fn needed(site: &Site, generation: &Generation, release: &str) -> Option<&'stati
         }
         () if site.configured().is_none() && site.bytes.is_some() => Some(UNREADABLE),
         () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_inside_is_told_by_whole_names() {
+        let folder = r"C:\wslk\6.1-criu-0123456789";
+        let table = [
+            (r"C:\wslk\6.1-criu-0123456789\bzImage", true),
+            (r"c:\WSLK\6.1-criu-0123456789/bzImage", true),
+            (r"C:\wslk\6.1-criu-0123456789.2\bzImage", false),
+            (r"C:\wslk\6.1-criu-0123456789", false),
+            (r"D:\wslk\6.1-criu-0123456789\bzImage", false),
+        ];
+        for (path, inside) in table {
+            assert_eq!(is_inside(path, folder), inside, "{path}");
+        }
     }
 }

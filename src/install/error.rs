@@ -1,5 +1,6 @@
 //! Everything by which an installation is refused or stopped, each by its own name and with what to do.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::digest::Sha256;
@@ -41,7 +42,7 @@ pub enum InstallError {
     #[error("WSL cannot read a path that is not ASCII: {0}")]
     NotAscii(String),
     /// No Windows path leads there.
-    #[error("Windows has no name for {}", .0.display())]
+    #[error("Windows has no name for {}: it is on no Windows drive that is known here", .0.display())]
     NoWindowsName(PathBuf),
     /// The files would not fit.
     #[error("{needed} bytes are needed in {} and {free} are free", folder.display())]
@@ -150,6 +151,14 @@ pub enum InstallError {
     /// No generation of that name is there.
     #[error("no installed build matches `{0}`")]
     NoSuchGeneration(String),
+    /// More than one does.
+    #[error("`{name}` fits {} installed builds", builds.len())]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The builds that it fits.
+        builds: Vec<String>,
+    },
     /// There is nothing to go back to.
     #[error("there is nothing to go back to")]
     NoPrevious,
@@ -196,7 +205,7 @@ impl InstallError {
                 "check that Windows programs start here (`cmd.exe /c ver`); [interop] in /etc/wsl.conf \
                  can switch that off"
             }
-            Self::File(_) => "free some space, or close what holds the file open in Windows",
+            Self::File(error) => file_hint(error.kind()),
             Self::Policy { .. } => {
                 "ask whoever administers this computer; until then only the stock kernel boots"
             }
@@ -239,6 +248,9 @@ impl InstallError {
             Self::NoSuchGeneration(_) => {
                 "`wslk status` lists what is installed; `wslk install BUILD` installs another"
             }
+            Self::Ambiguous { builds, .. } => {
+                return Some(format!("name more of it: {}", builds.join(", ")));
+            }
             Self::NoPrevious => "`wslk status` lists what is installed",
             Self::NotAgreed(_) => "--yes agrees in advance",
             Self::NothingToRestart => {
@@ -270,5 +282,24 @@ impl InstallError {
             _ => return None,
         };
         Some(text.to_owned())
+    }
+}
+
+/// What can be done about a file that the system refused.
+fn file_hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space there"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "see who may read and write there, and what holds the file open in Windows"
+        }
+        ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound
+        | ErrorKind::InvalidInput => {
+            "look at what is there in place of the file or folder, and move it away"
+        }
+        _ => "look at the file: close what holds it open in Windows, or move it away",
     }
 }

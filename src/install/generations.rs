@@ -4,11 +4,14 @@
 //! the Windows side read. One such file per Windows user, beside the kernels: it is as true from any
 //! distribution. Must not touch the disk.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::InstallError;
 use super::layout::Layout;
+use crate::artefact::{BuildId, BuildRef};
 use crate::digest::Sha256;
 use crate::wsl::version::WslVersion;
 
@@ -108,8 +111,32 @@ pub struct Ways {
     pub new: Option<String>,
     /// What worked before.
     pub good: Option<String>,
-    /// The user's own settings, without any kernel of ours.
+    /// The user's own settings, without any kernel.
     pub stock: Option<String>,
+    /// What the files must hold, by their names: a power cut may leave them empty. Older installations
+    /// did not write it down.
+    #[serde(default)]
+    pub seals: BTreeMap<String, Seal>,
+}
+
+/// By what a file is known again: we go by its digest, the scripts on the Windows side by its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Seal {
+    /// The seal of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self {
+            sha256: Sha256::of(bytes),
+            size: bytes.len() as u64,
+        }
+    }
 }
 
 /// Everything that is known.
@@ -229,10 +256,43 @@ impl Generations {
             ("phase", "pending".to_owned()),
         ];
         text.extend(way_lines(layout, ways));
-        let blessed = guard.blessed.as_ref();
-        text.extend(blessed.map(|file| ("blessed", layout.windows(file).to_string())));
+        if let Some(file) = &guard.blessed {
+            text.push(("blessed", layout.windows(file).to_string()));
+            text.extend(size_line("blessed-size", ways, file));
+        }
         text.push(("check", guard.check.clone()));
         Some(lines(&text))
+    }
+}
+
+/// The one build that a name means, among the names of those that are there: as everywhere else the id, its
+/// beginning, the beginning of its last part, or `latest`. The newest come last, and one may come twice.
+pub fn meant<'a>(
+    there: impl IntoIterator<Item = &'a str>,
+    name: &str,
+) -> Result<&'a str, InstallError> {
+    let wanted: Option<BuildRef> = name.parse().ok();
+    let fits = |id: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_some_and(|wanted| id.parse().is_ok_and(|id: BuildId| wanted.fits(&id)))
+    };
+    let mut found: Vec<&str> = Vec::new();
+    for id in there {
+        if id == name {
+            return Ok(id);
+        }
+        if fits(id) {
+            found.retain(|other| *other != id);
+            found.push(id);
+        }
+    }
+    match (found.as_slice(), wanted) {
+        ([.., newest], Some(BuildRef::Latest)) | ([newest], _) => Ok(newest),
+        ([], _) => Err(InstallError::NoSuchGeneration(name.to_owned())),
+        (several, _) => Err(InstallError::Ambiguous {
+            name: name.to_owned(),
+            builds: several.iter().map(|id| (*id).to_owned()).collect(),
+        }),
     }
 }
 
@@ -249,19 +309,26 @@ pub struct Guard {
     pub blessed: Option<String>,
 }
 
+/// A way's size stands beside it: a script that finds another one there takes the file for damaged.
 fn way_lines(layout: &Layout, ways: &Ways) -> Vec<(&'static str, String)> {
-    let name = |file: &Option<String>| {
-        file.as_ref().map_or_else(
-            || "none".to_owned(),
-            |file| layout.windows(file).to_string(),
-        )
-    };
-    vec![
-        ("wslconfig", layout.config_windows().to_string()),
-        ("new", name(&ways.new)),
-        ("good", name(&ways.good)),
-        ("stock", name(&ways.stock)),
-    ]
+    let mut text = vec![("wslconfig", layout.config_windows().to_string())];
+    let each = [
+        ("new", "new-size", &ways.new),
+        ("good", "good-size", &ways.good),
+        ("stock", "stock-size", &ways.stock),
+    ];
+    for (way, size, file) in each {
+        let name = file.as_ref().map(|file| layout.windows(file).to_string());
+        text.push((way, name.unwrap_or_else(|| "none".to_owned())));
+        let file = file.as_ref();
+        text.extend(file.and_then(|file| size_line(size, ways, file)));
+    }
+    text
+}
+
+fn size_line(key: &'static str, ways: &Ways, file: &str) -> Option<(&'static str, String)> {
+    let seal = ways.seals.get(file)?;
+    Some((key, seal.size.to_string()))
 }
 
 /// `key=value` lines, ended as Windows ends them.
@@ -301,6 +368,32 @@ mod tests {
         assert!(Generations::parse(&newer).is_err_and(|reason| reason.contains("newer")));
         let more = known.render().replacen('{', "{\"later\": 1,", 1);
         assert_eq!(Generations::parse(&more), Ok(known));
+    }
+
+    #[test]
+    fn one_build_is_meant_or_none() {
+        let (a, b) = ("6.1.1-criu-0123456789", "6.1.2-criu-01ffffffff");
+        let table = [
+            (a, Ok(a)),
+            ("6.1.2", Ok(b)),
+            ("012", Ok(a)),
+            ("latest", Ok(b)),
+            ("odd", Ok("odd")),
+            ("6.1", Err(2)),
+            ("01", Err(2)),
+            ("", Err(0)),
+            ("od", Err(0)),
+            ("7", Err(0)),
+            ("../x", Err(0)),
+        ];
+        for (name, expected) in table {
+            let found = meant([b, a, "odd", b], name);
+            let found = found.map_err(|error| match error {
+                InstallError::Ambiguous { builds, .. } => builds.len(),
+                _ => 0,
+            });
+            assert_eq!(found, expected, "{name}");
+        }
     }
 
     #[test]

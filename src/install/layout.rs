@@ -42,12 +42,11 @@ impl Layout {
     pub fn choose(profile: &Profile, named: Option<&Path>) -> Result<Self, InstallError> {
         let folder = match named {
             Some(path) => {
-                let drive = Drive::of(path);
-                let drive = [&profile.drive, &drive]
-                    .into_iter()
-                    .find_map(|drive| drive.windows(path));
+                let own = profile.drive.windows(path);
+                let other = || profile.drive.beside(path).or_else(|| Drive::of(path));
+                let windows = own.or_else(|| other()?.windows(path));
                 Place {
-                    windows: drive.ok_or_else(|| InstallError::NoWindowsName(path.to_owned()))?,
+                    windows: windows.ok_or_else(|| InstallError::NoWindowsName(path.to_owned()))?,
                     linux: path.to_owned(),
                 }
             }
@@ -180,6 +179,12 @@ pub fn backup_of(number: u32, file: &str) -> String {
 #[must_use]
 pub fn candidate(number: u32, way: &str) -> String {
     format!("candidates/{number:04}-{way}.wslconfig")
+}
+
+/// What the names of the [candidates](candidate) of a change begin with.
+#[must_use]
+pub fn candidates_of(number: u32) -> String {
+    format!("candidates/{number:04}-")
 }
 
 /// What one of our own small files will be after a change.

@@ -1,13 +1,13 @@
 //! The way back: to stock, to what worked before, or to another installed build.
 //!
 //! In: what is there and where to go. Out: a plan, or nothing to do. It needs the journal, the files and
-//! WSL's own format, none of the stages: it works when everything else is broken, and `stock` works when
+//! WSL's own format, none of the stages' work: it works when everything else is broken, and `stock` works when
 //! the journal is too.
 
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Guard, State, Trial};
+use super::generations::{Choice, Generation, Generations, Guard, State, Trial, meant};
 use super::journal::Journal;
 use super::layout;
 use super::site::{Draft, Site};
@@ -37,9 +37,9 @@ pub struct Moment {
 pub fn resolve(site: &Site, target: &Target) -> Result<Choice, InstallError> {
     match target {
         Target::Stock => Ok(Choice::Stock),
-        Target::Build(name) => named(&site.known, name)
-            .map(|generation| Choice::Generation(generation.number))
-            .ok_or_else(|| InstallError::NoSuchGeneration(name.clone())),
+        Target::Build(name) => {
+            named(&site.known, name).map(|generation| Choice::Generation(generation.number))
+        }
         Target::Previous => match (site.known.previous, site.actual()) {
             (Some(previous), _) => Ok(previous),
             (None, Choice::Stock) => Err(InstallError::NoPrevious),
@@ -49,26 +49,29 @@ pub fn resolve(site: &Site, target: &Target) -> Result<Choice, InstallError> {
 }
 
 /// The one generation that a name fits; of several of the same build the last.
-#[must_use]
-pub fn named<'a>(known: &'a Generations, name: &str) -> Option<&'a Generation> {
-    let fits = |generation: &&Generation| {
-        let hex = generation.build.rsplit('-').next().unwrap_or_default();
-        generation.build.starts_with(name) || hex.starts_with(name)
-    };
-    let mut found = known.generations.iter().rev().filter(fits);
-    let first = found.next()?;
-    found
-        .all(|other| other.build == first.build)
-        .then_some(first)
+pub fn named<'a>(known: &'a Generations, name: &str) -> Result<&'a Generation, InstallError> {
+    let builds = known.generations.iter().map(|known| known.build.as_str());
+    let build = meant(builds, name)?;
+    let mut newest = known.generations.iter().rev();
+    newest
+        .find(|known| known.build == build)
+        .ok_or_else(|| InstallError::NoSuchGeneration(name.to_owned()))
 }
 
-/// The plan of the way back; nothing if that is where we are.
+/// The plan of the way back; nothing if that is where we are. To stock it goes whatever else is damaged.
 pub fn plan(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan>, InstallError> {
+    match way_back(site, target, moment) {
+        Err(_) if *target == Target::Stock => plan_anyhow(site).map(Some),
+        plan => plan,
+    }
+}
+
+fn way_back(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan>, InstallError> {
     let choice = resolve(site, target)?;
     let actual = site.actual();
     // Without understanding the file we do not know where we are: then stock is made sure of.
     let understood = site.configured().is_some() || site.bytes.is_none();
-    if choice == actual && understood {
+    if choice == actual && understood && is_noted(&site.known, choice) {
         return Ok(None);
     }
     check_files(site, choice)?;
@@ -81,7 +84,12 @@ pub fn plan(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan
     let stock = draft.way("stock", stock);
     known.ways = draft.ways(new, good, stock);
     known.own = site.own().or(known.own);
-    known.previous = Some(actual).filter(|actual| worth_returning(&site.known, *actual));
+    // Who took our lines out by hand left what we had configured, and what cannot be read is not gone back to.
+    let left = [Some(actual), Some(known.current), known.previous];
+    known.previous = left
+        .into_iter()
+        .flatten()
+        .find(|left| *left != choice && worth_returning(site, *left));
     known.current = choice;
     known.trial = trial(&known, choice, site.next, moment);
     let guard = Guard {
@@ -93,11 +101,22 @@ pub fn plan(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan
     Ok(Some(draft.plan("rollback", known.name(choice))))
 }
 
-/// A kernel that failed is gone to by its name only.
-fn worth_returning(known: &Generations, choice: Choice) -> bool {
-    known
-        .chosen(choice)
-        .is_none_or(|generation| generation.state != State::Failed)
+/// Whether what we remember is what is configured, and no trial of another kernel waits for its end.
+fn is_noted(known: &Generations, actual: Choice) -> bool {
+    let ends = |trial: &Trial| Choice::Generation(trial.generation) != actual;
+    known.current == actual && !known.trial.as_ref().is_some_and(ends)
+}
+
+/// A kernel that failed is gone to by its name only, and never to what WSL does not start with.
+fn worth_returning(site: &Site, choice: Choice) -> bool {
+    match choice {
+        Choice::Stock => true,
+        Choice::Own => site.paths(choice).is_some(),
+        Choice::Generation(number) => site
+            .known
+            .get(number)
+            .is_none_or(|generation| generation.state != State::Failed),
+    }
 }
 
 fn trial(known: &Generations, choice: Choice, change: u32, moment: &Moment) -> Option<Trial> {
@@ -111,17 +130,19 @@ fn trial(known: &Generations, choice: Choice, change: u32, moment: &Moment) -> O
     })
 }
 
-/// The bytes that were there, where the file is still as we left it; else the smallest edit.
-fn bytes_for(site: &Site, choice: Choice) -> Result<Option<Vec<u8>>, InstallError> {
-    let back = site.known.previous == Some(choice) && site.untouched();
-    match (site.known.ways.as_ref().filter(|_| back), choice) {
-        (Some(ways), _) => site.way(&ways.good),
-        (None, Choice::Stock) => site.stock(),
-        (None, _) => {
-            let paths = site.paths(choice).ok_or(InstallError::NoPrevious)?;
-            site.switched(&site.config()?, Some(&paths), None)
-        }
+/// The bytes that were there, where the file is still as we left it and they are still whole; else the
+/// smallest edit. What WSL would make of the result is looked at either way.
+pub(super) fn bytes_for(site: &Site, choice: Choice) -> Result<Option<Vec<u8>>, InstallError> {
+    if choice == Choice::Stock {
+        return site.stock();
     }
+    let back = site.known.previous == Some(choice) && site.untouched();
+    let ways = site.known.ways.as_ref().filter(|_| back);
+    if let Some(bytes) = ways.and_then(|ways| site.way_to(choice, &ways.good)) {
+        return Ok(bytes);
+    }
+    let paths = site.paths(choice).ok_or(InstallError::NoPrevious)?;
+    site.switched(&site.config()?, Some(&paths), None)
 }
 
 /// A kernel that is no longer what it was would leave WSL unable to start.
@@ -154,7 +175,8 @@ fn check_files(site: &Site, choice: Choice) -> Result<(), InstallError> {
 /// at: what is known as a backup, the journal by [`set_aside`].
 pub fn plan_anyhow(site: &Site) -> Result<Plan, InstallError> {
     let mut draft = Draft::new(site);
-    let stock = site.stock()?;
+    // Without any file the stock kernel boots; what was in it is in the backups.
+    let stock = site.stock().unwrap_or_default();
     let known_file = site.layout.path(layout::GENERATIONS);
     if let Some(bytes) = disk::bytes_if_there(&known_file)? {
         draft.make(

@@ -2,14 +2,16 @@
 //!
 //! In: a layout. Out: a [`Site`], which plans are made from, and a [`Draft`] of a plan. Must not change anything.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::InstallError;
 use super::change::{Plan, next_number};
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Ways};
+use super::generations::{Choice, Generation, Generations, Seal, Ways};
 use super::layout::{self, GENERATIONS, Layout};
 use super::steps::{self, Content, Contents, Step};
+use crate::digest::Sha256;
 use crate::wsl::path::WindowsPath;
 use crate::wsl::wslconfig::{
     DEBUG_CONSOLE_LOG, KERNEL, KERNEL_MODULES, KernelChoice, Key, WslConfig,
@@ -82,17 +84,21 @@ impl Site {
         Some(self.config().ok()?.kernel())
     }
 
-    /// The choice that `.wslconfig` really makes, whatever we remember.
+    /// The choice that `.wslconfig` really makes, whatever we remember. With modules alone WSL does not start:
+    /// that is not stock.
     #[must_use]
     pub fn actual(&self) -> Choice {
         match self.configured() {
-            Some(KernelChoice { kernel: None, .. }) => Choice::Stock,
+            Some(KernelChoice {
+                kernel: None,
+                modules: None,
+            }) => Choice::Stock,
             Some(KernelChoice {
                 kernel: Some(path), ..
             }) => self.generation_at(&path).map_or(Choice::Own, |generation| {
                 Choice::Generation(generation.number)
             }),
-            None => Choice::Own,
+            Some(KernelChoice { kernel: None, .. }) | None => Choice::Own,
         }
     }
 
@@ -104,7 +110,7 @@ impl Site {
         self.known.generations.iter().rev().find(ours)
     }
 
-    /// The paths of the user's own kernel, if that is what is configured.
+    /// The paths of the user's own kernel, if that is what is configured; nothing where WSL would not start.
     #[must_use]
     pub fn own(&self) -> Option<Paths> {
         let choice = self.configured()?;
@@ -132,13 +138,58 @@ impl Site {
     /// The bytes of `.wslconfig` are those that we wrote last.
     #[must_use]
     pub fn untouched(&self) -> bool {
-        let new = self.known.ways.as_ref().map(|ways| &ways.new);
-        new.is_some_and(|new| self.way(new).is_ok_and(|new| new == self.bytes))
+        let Some(ways) = &self.known.ways else {
+            return false;
+        };
+        let seal = ways.new.as_ref().and_then(|new| ways.seals.get(new));
+        match (seal, &self.bytes) {
+            (Some(seal), Some(bytes)) => *seal == Seal::of(bytes),
+            (Some(_), None) => false,
+            (None, _) => self.way(&ways.new).is_ok_and(|new| new == self.bytes),
+        }
     }
 
-    /// The bytes of one of the [`Ways`].
+    /// The bytes of one of the [`Ways`]. A file that is not what was written is an error: it must not become
+    /// `.wslconfig`.
     pub fn way(&self, file: &Option<String>) -> Result<Option<Vec<u8>>, InstallError> {
-        steps::bytes(&self.layout, file.as_deref())
+        let bytes = steps::bytes(&self.layout, file.as_deref())?;
+        let (Some(file), Some(found)) = (file, &bytes) else {
+            return Ok(bytes);
+        };
+        let seal = |ways: &Ways| ways.seals.get(file).copied();
+        match self.known.ways.as_ref().and_then(seal) {
+            Some(seal) if seal != Seal::of(found) => Err(InstallError::Differs {
+                path: self.layout.path(file),
+                expected: seal.sha256,
+                found: Sha256::of(found),
+            }),
+            // Without a seal an empty file is more likely a damaged one.
+            None if found.is_empty() => Err(InstallError::Gone(self.layout.path(file))),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Such bytes, if they are whole and if WSL would boot with them what `choice` stands for.
+    #[must_use]
+    pub fn way_to(&self, choice: Choice, file: &Option<String>) -> Option<Option<Vec<u8>>> {
+        let bytes = self.way(file).ok()?;
+        self.selects(bytes.as_deref(), choice).then_some(bytes)
+    }
+
+    /// Whether WSL would boot with these bytes what `choice` stands for.
+    #[must_use]
+    pub fn selects(&self, bytes: Option<&[u8]>, choice: Choice) -> bool {
+        let config = match bytes {
+            Some(bytes) => self.understood(bytes.to_vec()),
+            None => Ok(WslConfig::absent()),
+        };
+        let Ok(KernelChoice { kernel, modules }) = config.map(|config| config.kernel()) else {
+            return false;
+        };
+        match (choice, self.paths(choice)) {
+            (Choice::Stock, _) => kernel.is_none() && modules.is_none(),
+            (_, paths) => paths.is_some() && paths == kernel.map(|kernel| (kernel, modules)),
+        }
     }
 
     /// `.wslconfig` as it is, but for the kernel and modules, which are always switched together.
@@ -182,10 +233,11 @@ impl Site {
             .is_some_and(|path| path.starts_with(folder))
     }
 
-    /// The user's own settings without any kernel: the original bytes where we have them.
+    /// The user's own settings without any kernel: the original bytes where we have them whole.
     pub fn stock(&self) -> Result<Option<Vec<u8>>, InstallError> {
-        if let Some(ways) = self.known.ways.as_ref().filter(|_| self.untouched()) {
-            return self.way(&ways.stock);
+        let ways = self.known.ways.as_ref().filter(|_| self.untouched());
+        if let Some(bytes) = ways.and_then(|ways| self.way_to(Choice::Stock, &ways.stock)) {
+            return Ok(bytes);
         }
         match self.config() {
             Ok(config) => self.switched(&config, None, None),
@@ -260,12 +312,35 @@ impl<'a> Draft<'a> {
         good: Option<String>,
         stock: Option<String>,
     ) -> Option<Ways> {
-        Some(Ways {
+        let mut ways = Ways {
             change: self.number,
             new,
             good,
             stock,
-        })
+            seals: BTreeMap::new(),
+        };
+        self.seal(&mut ways);
+        Some(ways)
+    }
+
+    /// Writes down what the files that the ways may lead to must hold.
+    fn seal(&self, ways: &mut Ways) {
+        let before = self.site.known.ways.iter().flat_map(|ways| &ways.seals);
+        let named = [&ways.new, &ways.good, &ways.stock].map(Clone::clone);
+        let of_change = layout::candidates_of(ways.change);
+        let needed =
+            |file: &&String| named.contains(&Some((*file).clone())) || file.starts_with(&of_change);
+        let kept = before.filter(|(file, _)| needed(file));
+        let mut seals: BTreeMap<String, Seal> =
+            kept.map(|(file, seal)| (file.clone(), *seal)).collect();
+        for (file, content) in &self.contents {
+            if let Content::Bytes(bytes) = content
+                && needed(&file)
+            {
+                seals.insert(file.clone(), Seal::of(bytes));
+            }
+        }
+        ways.seals = seals;
     }
 
     /// A file whose rights are widened.
@@ -312,6 +387,11 @@ impl<'a> Draft<'a> {
     /// Puts down what will be known, for us and for the scripts.
     pub fn know(&mut self, known: &Generations, trial: Option<String>) -> Result<(), InstallError> {
         let layout = &self.site.layout;
+        let mut known = known.clone();
+        if let Some(mut ways) = known.ways.take() {
+            self.seal(&mut ways);
+            known.ways = Some(ways);
+        }
         let undo = known.undo_text(layout).map(String::into_bytes);
         self.put(layout::UNDO, undo)?;
         self.put(layout::TRIAL, trial.map(String::into_bytes))?;

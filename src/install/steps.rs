@@ -307,8 +307,12 @@ pub(super) fn config(layout: &Layout) -> Result<PathBuf, InstallError> {
     if !path.is_symlink() {
         return Ok(path.to_owned());
     }
-    path.canonicalize()
-        .map_err(|source| files::FileError::new("follow", path, source).into())
+    match path.canonicalize() {
+        // A link to nowhere is no file for WSL either: the link itself gives way to one.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(source) => Err(files::FileError::new("follow", path, source).into()),
+        Ok(real) => Ok(real),
+    }
 }
 
 /// The bytes in a file of ours that a change relies on.

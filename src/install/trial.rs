@@ -9,6 +9,7 @@ use super::change::Plan;
 use super::disk;
 use super::generations::{Choice, Generations, State, Trial, Ways, value};
 use super::layout::{self, TRIAL, VERDICT};
+use super::rollback;
 use super::site::{Draft, Site};
 
 /// Seconds that a distribution may take to answer after a start.
@@ -148,7 +149,8 @@ fn quieten(
     draft: &mut Draft<'_>,
 ) -> Result<(), InstallError> {
     let file = layout::candidate(trial.change, "blessed");
-    let Some(bytes) = disk::bytes_if_there(&site.layout.path(&file))? else {
+    let whole = site.way_to(site.actual(), &Some(file.clone()));
+    let Some(Some(bytes)) = whole else {
         return Ok(());
     };
     let Some(ways) = &mut known.ways else {
@@ -282,10 +284,7 @@ pub fn revert(site: &Site, reason: &str) -> Result<Option<Plan>, InstallError> {
     };
     fail(&mut known, trial, &verdict);
     let good = known.previous.unwrap_or(Choice::Stock);
-    let bytes = match site.untouched() {
-        true => site.way(&ways.good)?,
-        false => site.switched(&site.config()?, site.paths(good).as_ref(), None)?,
-    };
+    let bytes = rollback::bytes_for(site, good)?;
     let mut draft = Draft::new(site);
     let new = draft.switch(bytes);
     known.ways = draft.ways(new.clone(), new, ways.stock.clone());

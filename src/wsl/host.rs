@@ -71,37 +71,49 @@ impl Drive {
         }
     }
 
-    /// The drive that a folder lies on, as far as its path tells: `/mnt/<letter>`, a folder that holds
-    /// `Users` (a Windows disk mounted anywhere, a wine prefix), else `Z:`, as wine has it.
+    /// The drive that a folder lies on, as far as can be told: `/mnt/<letter>`, or what is below a folder that
+    /// holds `Users` or `Windows` (a Windows disk mounted anywhere, a wine prefix). Nothing for any other: Windows
+    /// would not find it, and WSL would not start.
     #[must_use]
-    pub fn of(folder: &Path) -> Self {
-        let users = |part: &Path| {
-            part.file_name()
-                .is_some_and(|name| name.eq_ignore_ascii_case("users"))
-        };
+    pub fn of(folder: &Path) -> Option<Self> {
         if let Ok(rest) = folder.strip_prefix("/mnt")
             && let Some(letter) = rest.iter().next().and_then(single_letter)
         {
             let root = Path::new("/mnt").join(letter.to_ascii_lowercase().to_string());
-            return Self::new(letter, root);
+            return Some(Self::new(letter, root));
         }
+        let users = |part: &Path| {
+            part.file_name()
+                .is_some_and(|name| name.eq_ignore_ascii_case("users"))
+        };
         // A user may be called Users as well: it is the folder above that counts.
-        match folder
-            .ancestors()
-            .skip(1)
-            .find(|part| users(part))
+        let profiles = folder.ancestors().skip(1).find(|part| users(part));
+        let looks_like_one = |part: &&Path| {
+            let known = ["Users", "users", "Windows", "windows"];
+            known.iter().any(|name| part.join(name).is_dir())
+        };
+        let root = profiles
             .and_then(Path::parent)
-        {
-            Some(root) => {
-                let name = root.file_name().unwrap_or_default();
-                let letter = name.to_str().and_then(|name| name.strip_prefix("drive_"));
-                Self::new(
-                    letter.and_then(|name| name.chars().next()).unwrap_or('C'),
-                    root,
-                )
-            }
-            None => Self::new('Z', "/"),
+            .or_else(|| folder.ancestors().skip(1).find(looks_like_one))?;
+        let name = root.file_name().unwrap_or_default();
+        let letter = name.to_str().and_then(|name| name.strip_prefix("drive_"));
+        let letter = letter.and_then(|name| name.chars().next()).unwrap_or('C');
+        Some(Self::new(letter, root))
+    }
+
+    /// The drive of a folder that is mounted beside this one, as WSL mounts them all: `/mnt/c` and `/mnt/d`, or
+    /// `/c` and `/d` where `/etc/wsl.conf` says so.
+    #[must_use]
+    pub fn beside(&self, folder: &Path) -> Option<Self> {
+        let own = self.root.file_name().and_then(single_letter)?;
+        if !own.eq_ignore_ascii_case(&self.letter) {
+            return None;
         }
+        let mounts = self.root.parent()?;
+        let name = folder.strip_prefix(mounts).ok()?.iter().next()?;
+        let letter = single_letter(name)?;
+        let root = mounts.join(name);
+        root.is_dir().then(|| Self::new(letter, root))
     }
 
     /// How Windows calls a file on this drive.
@@ -197,6 +209,12 @@ pub enum HostError {
     /// No Windows path leads to the folder.
     #[error("Windows has no name for {}", .0.display())]
     NoName(PathBuf),
+    /// The folder is on no drive of Windows.
+    #[error(
+        "{} is on no Windows drive: neither below /mnt/<letter> nor on a disk that holds Users or Windows",
+        .0.display()
+    )]
+    NoDrive(PathBuf),
 }
 
 impl HostError {
@@ -213,7 +231,7 @@ impl HostError {
                 "check that Windows programs start here (`cmd.exe /c ver`), or name the profile with \
                  --windows-home DIR"
             }
-            Self::NoFolder(_) | Self::NoName(_) => {
+            Self::NoFolder(_) | Self::NoName(_) | Self::NoDrive(_) => {
                 "--windows-home takes the folder that holds .wslconfig, such as /mnt/c/Users/<name>"
             }
         }
@@ -227,7 +245,7 @@ impl Profile {
         if !folder.is_dir() {
             return Err(HostError::NoFolder(folder.to_owned()));
         }
-        let drive = Drive::of(folder);
+        let drive = Drive::of(folder).ok_or_else(|| HostError::NoDrive(folder.to_owned()))?;
         let home = Place {
             windows: drive
                 .windows(folder)
@@ -250,9 +268,15 @@ impl Profile {
         }
         let home = windows.place_of("USERPROFILE")?;
         let local = windows.place_of("LOCALAPPDATA")?;
-        let drive = mounted_drive(&home).unwrap_or_else(|| Drive::of(&home.linux));
+        let drive = drive_of(&home)?;
         Ok(Self { home, local, drive })
     }
+}
+
+fn drive_of(place: &Place) -> Result<Drive, HostError> {
+    mounted_drive(place)
+        .or_else(|| Drive::of(&place.linux))
+        .ok_or_else(|| HostError::NoDrive(place.linux.clone()))
 }
 
 /// The drive of a place whose names end alike: what is left of the Linux name is the drive's root.
@@ -348,7 +372,7 @@ impl<'a> Windows<'a> {
     /// The profile's folder and its drive, without the other folders of a [`Profile`]: half the questions.
     pub fn home(&self) -> Result<(Place, Drive), HostError> {
         let home = self.place_of("USERPROFILE")?;
-        let drive = mounted_drive(&home).unwrap_or_else(|| Drive::of(&home.linux));
+        let drive = drive_of(&home)?;
         Ok((home, drive))
     }
 
@@ -431,17 +455,47 @@ mod tests {
             ("/mnt/d/x", r"D:\x"),
             ("/tmp/p/drive_c/users/a b", r"C:\users\a b"),
             ("/media/win/Users/me", r"C:\Users\me"),
-            ("/tmp/profile", r"Z:\tmp\profile"),
-            ("/mnt/disk/profile", r"Z:\mnt\disk\profile"),
         ];
         for (linux, windows) in table {
-            let drive = Drive::of(Path::new(linux));
+            let drive = Drive::of(Path::new(linux)).expect("a drive");
             let named = drive.windows(Path::new(linux)).expect("a name");
             assert_eq!(named.as_str(), windows);
             assert_eq!(drive.linux(&named).as_deref(), Some(Path::new(linux)));
         }
         let other = WindowsPath::parse(r"D:\x").expect("a path");
-        assert_eq!(Drive::of(Path::new("/mnt/c/x")).linux(&other), None);
+        let drive = Drive::of(Path::new("/mnt/c/x")).expect("a drive");
+        assert_eq!(drive.linux(&other), None);
+    }
+
+    #[test]
+    fn a_folder_of_linux_is_on_no_drive() {
+        let disk = tempfile::tempdir().expect("a folder");
+        let folder = disk.path().join("tools/wslk");
+        for linux in [
+            folder.as_path(),
+            Path::new("/mnt/disk/profile"),
+            Path::new("/"),
+        ] {
+            assert_eq!(Drive::of(linux), None, "{}", linux.display());
+        }
+        std::fs::create_dir(disk.path().join("Windows")).expect("made");
+        let drive = Drive::of(&folder).expect("it looks like a drive now");
+        let named = drive.windows(&folder).map(|path| path.to_string());
+        assert_eq!(named.as_deref(), Some(r"C:\tools\wslk"));
+    }
+
+    #[test]
+    fn a_drive_is_mounted_beside_another() {
+        let mounts = tempfile::tempdir().expect("a folder");
+        let (c, d) = (mounts.path().join("c"), mounts.path().join("d"));
+        std::fs::create_dir(&d).expect("made");
+        let drive = Drive::new('C', c);
+        assert_eq!(drive.beside(&d.join("wslk")), Some(Drive::new('D', d)));
+        for elsewhere in ["e/wslk", "data/wslk"] {
+            assert_eq!(drive.beside(&mounts.path().join(elsewhere)), None);
+        }
+        assert_eq!(drive.beside(Path::new("/tmp/wslk")), None);
+        assert_eq!(Drive::new('C', "/x/d").beside(Path::new("/x/d/y")), None);
     }
 
     #[test]

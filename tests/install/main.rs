@@ -11,3 +11,4 @@ mod story;
 mod torn;
 mod trials;
 mod two_homes;
+mod ways;

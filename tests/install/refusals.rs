@@ -130,3 +130,18 @@ fn a_restart_is_agreed_to_first() {
     let hint = bench.refuses(&["install", "--restart"], "stops Fake, docker-desktop");
     assert!(hint.contains("--yes"));
 }
+
+/// A drive that Windows does not have would be configured otherwise, and WSL would not start.
+#[test]
+fn a_folder_that_windows_does_not_see() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    let linux = bench.path("linux");
+    fs::create_dir_all(linux.join("me")).unwrap();
+    let folder = linux.display().to_string();
+    let hint = bench.refuses(&["install", "--windows-dir", &folder], "no Windows drive");
+    assert!(hint.contains("--windows-dir /mnt/c/"), "{hint}");
+    let profile = linux.join("me");
+    Bench::at(&profile).refuses(&["install"], "on no Windows drive");
+    Bench::at(&profile).refuses(&["rollback", "stock"], "on no Windows drive");
+}

@@ -24,8 +24,20 @@ fn slow() -> bool {
 /// disk changes, so a kill before each of them is a kill between any two operations.
 fn acts(line: &str) -> bool {
     let words = [
-        "copy ", "move ", "del ", "mkdir ", "attrib ", "type nul", "reg ", "start ", ">state",
-        ">>state", ">\"state", "%wsl%", "call .\\",
+        "copy ",
+        "move ",
+        "del ",
+        "mkdir ",
+        "attrib ",
+        "type nul",
+        "reg ",
+        "start ",
+        ">state",
+        ">>state",
+        ">\"state",
+        ">\"%scratch%",
+        "%wsl%",
+        "call .\\",
     ];
     let line = line.trim_start();
     !line.starts_with("rem ")

@@ -114,6 +114,11 @@ fn run_within(mut command: Command, log: &Path, limit: Duration) -> Option<Ran> 
 }
 
 impl Wine {
+    /// The drive C:.
+    pub fn drive(&self) -> PathBuf {
+        self.prefix.join("drive_c")
+    }
+
     /// Runs a line of `cmd.exe` in a folder.
     pub fn cmd(&self, folder: &Path, words: &[&str], env: &[(&str, String)], log: &Path) -> Ran {
         let words: Vec<&str> = ["cmd", "/d", "/c"].iter().chain(words).copied().collect();

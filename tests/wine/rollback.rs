@@ -266,3 +266,54 @@ fn whatever_is_missing_or_damaged_it_ends_at_stock() {
     expect(&windows, &[], None, None);
     assert_eq!(windows.saved(), [marked]);
 }
+
+/// The user's file is judged by itself, not by a copy that could not be made.
+#[test]
+fn a_folder_that_takes_nothing_does_not_hide_the_kernel() {
+    let Some(wine) = wine("nothing can be written") else {
+        return;
+    };
+    let headed = [HEAD, EDITED].concat();
+    let table: [(&[&str], &[u8], &[u8]); 3] = [
+        (&["stock"], NEW, STOCK),
+        (&["stock"], EDITED, &headed),
+        (&[], NEW, GOOD),
+    ];
+    for (words, before, after) in table {
+        let windows = installed(&wine, "me", &ways(), Some(before));
+        if !windows.freeze("state", true) {
+            windows.freeze("state", false);
+            eprintln!("SKIPPED: this disk has no files that nobody can change");
+            return;
+        }
+        let (config, said) = roll_back(&windows, words);
+        windows.freeze("state", false);
+        assert_eq!(text(config), text(Some(after.to_vec())), "{said}");
+        assert!(!said.contains("Nothing to do"), "{said}");
+    }
+}
+
+/// What a power cut left empty, or cut off, is no way back.
+#[test]
+fn a_way_of_another_size_is_not_followed() {
+    let Some(wine) = wine("damaged ways") else {
+        return;
+    };
+    let headed = [HEAD, NEW].concat();
+    let table: [(&[&str], &[&str], &[u8]); 4] = [
+        (&["stock"], &["stock"], &headed),
+        (&["good"], &[], STOCK),
+        (&["good", "stock"], &[], &headed),
+        (&["new", "good", "stock"], &["previous"], &headed),
+    ];
+    for (damaged, words, after) in table {
+        for bytes in [&b""[..], b"[wsl2]\r\n"] {
+            let windows = installed(&wine, "me", &ways(), Some(NEW));
+            for way in damaged {
+                let file = windows.path(&format!("candidates/0007-{way}.wslconfig"));
+                fs::write(file, bytes).unwrap();
+            }
+            expect(&windows, words, Some(after), None);
+        }
+    }
+}

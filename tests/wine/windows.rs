@@ -72,6 +72,7 @@ impl<'w> Windows<'w> {
         let desk = Desk {
             asked: root.path().join("asked"),
             folder,
+            drive: wine.drive(),
             config: home.join(".wslconfig"),
             machine: Arc::clone(&machine),
             over: Arc::clone(&over),
@@ -139,6 +140,9 @@ impl<'w> Windows<'w> {
             let file = self.path(&format!("candidates/{NUMBER}-{way}.wslconfig"));
             let value = bytes.as_ref().map_or("none".to_owned(), |_| name(&file));
             text += &format!("{way}={value}\r\n");
+            if let Some(bytes) = bytes {
+                text += &format!("{way}-size={}\r\n", bytes.len());
+            }
             bytes
                 .iter()
                 .for_each(|bytes| fs::write(&file, bytes).expect("written"));
@@ -190,6 +194,18 @@ impl<'w> Windows<'w> {
     /// The made-up WSL.
     pub fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().expect("no thread panicked")
+    }
+
+    /// Makes a folder of ours one that nobody can write to, or ends that; no rights hold root back, but this does
+    /// where the disk knows it. Whether it does.
+    pub fn freeze(&self, name: &str, frozen: bool) -> bool {
+        let flag = if frozen { "+i" } else { "-i" };
+        let mut command = std::process::Command::new("chattr");
+        let ran = command.arg(flag).arg(self.path(name)).output();
+        let probe = self.path(name).join("probe");
+        let stays = fs::write(&probe, "").is_ok();
+        let _ = fs::remove_file(probe);
+        ran.is_ok_and(|ran| ran.status.success()) && stays != frozen
     }
 
     /// Our scripts' own litter, if there is any.
@@ -266,6 +282,8 @@ fn program_text(program: &str, asked: &Path) -> String {
 struct Desk {
     asked: PathBuf,
     folder: PathBuf,
+    /// The drive C:, with the temporary files.
+    drive: PathBuf,
     config: PathBuf,
     machine: Arc<Mutex<Machine>>,
     over: Arc<AtomicBool>,
@@ -315,7 +333,11 @@ impl Desk {
         let names = line.split('"').skip(1).step_by(2);
         let read = |name: &str| {
             let name = name.trim_start_matches("Z:").replace('\\', "/");
-            fs::read(self.folder.join(name)).ok()
+            let path = match name.strip_prefix("C:/") {
+                Some(name) => self.drive.join(name),
+                None => self.folder.join(name),
+            };
+            fs::read(path).ok()
         };
         let files: Vec<Option<Vec<u8>>> = names.map(read).collect();
         match files.as_slice() {

@@ -26,16 +26,22 @@ set fc="%SystemRoot%\System32\fc.exe"
 if defined WSLK_FC set fc=cmd /d /c %WSLK_FC%
 if not defined WSLK_TICK set "WSLK_TICK=2"
 set "runonce=HKCU\Software\Microsoft\Windows\CurrentVersion\RunOnce"
+if not exist state\ mkdir state >nul 2>&1
+rem What one line leaves for the next goes elsewhere where this folder cannot be written to.
+set "scratch=state"
+>state\probe.tmp echo 1
+if not exist state\probe.tmp set "scratch=%TEMP%\wslk"
+del /q state\probe.tmp >nul 2>&1
+if not exist "%scratch%\" mkdir "%scratch%" >nul 2>&1
 if "%~1"=="--shutdown" goto shutdown_now
 if "%~1"=="--stop" goto stop_only
 rem The small files are UTF-8. Wine knows no code pages and says so: let it.
 set "codepage="
 for /f "tokens=2 delims=:." %%c in ('chcp 2^>nul') do set "codepage=%%c"
 chcp 65001 >nul 2>&1
-if not exist state\ mkdir state
-if not exist backups\ mkdir backups
+if not exist backups\ mkdir backups >nul 2>&1
 rem Leftovers of a run that was cut off.
-del /q state\*.tmp state\verdict.new state\trial.new >nul 2>&1
+del /q "%scratch%\*.tmp" state\verdict.new state\trial.new >nul 2>&1
 call :read_all
 if exist "%config%.wslk-new" del /f /q "%config%.wslk-new" >nul 2>&1
 call :look
@@ -192,6 +198,8 @@ set "method=none"
 set "result=0"
 if defined at_stock exit /b 0
 set "way=%stock%"
+rem Without the right bytes what is there stays, as if the user had written it.
+if not defined way set "edited=1"
 if not defined edited goto restore_stock_bytes
 call :takes_a_kernel
 if not defined takes exit /b 0
@@ -210,12 +218,12 @@ rem WSL takes the first of two lines with the same key, and nothing for "the pac
 rem top switch the kernel off, and every byte of the user's file stays as it is.
 :put_head
 set "method=head"
->state\head.tmp echo # Kernel switched off by rollback.cmd of wslk. "wslk status" tells more.
->>state\head.tmp echo [wsl2]
->>state\head.tmp echo kernel=
->>state\head.tmp echo kernelModules=
-copy /b /y state\head.tmp+state\now.tmp state\headed.tmp >nul
-set "from=state\headed.tmp"
+>"%scratch%\head.tmp" echo # Kernel switched off by rollback.cmd of wslk. "wslk status" tells more.
+>>"%scratch%\head.tmp" echo [wsl2]
+>>"%scratch%\head.tmp" echo kernel=
+>>"%scratch%\head.tmp" echo kernelModules=
+copy /b /y "%scratch%\head.tmp"+"%config%" "%scratch%\headed.tmp" >nul
+set "from=%scratch%\headed.tmp"
 goto put
 
 :no_file
@@ -265,7 +273,8 @@ if not defined at_trial exit /b 0
 set "way=%blessed%"
 goto restore_way
 
-rem ---- looking: sets at_new, at_trial, at_good, at_stock, edited, plain, takes
+rem ---- looking: sets at_new, at_trial, at_good, at_stock, edited, plain, unread, takes. Only where there is no
+rem .wslconfig it is sure to be stock: one that cannot be read may name any kernel.
 
 :look
 set "at_new="
@@ -274,8 +283,10 @@ set "at_good="
 set "at_stock="
 set "edited="
 set "plain="
-if exist "%config%" copy /b /y "%config%" state\now.tmp >nul 2>&1
-for %%g in ("%config%") do if "%%~zg"=="0" type nul >state\now.tmp
+set "unread="
+if exist "%config%" set "unread=1"
+rem Nothing is done where the redirection fails.
+if exist "%config%" <"%config%" set "unread="
 set "way=%new%"
 call :is_way
 set "at_trial=%same%"
@@ -292,11 +303,11 @@ set "at_good=%same%"
 rem Whoever knows of no good one, and has no file, is at the stock kernel.
 if not exist "%config%" set "at_stock=1"
 if not defined at_new if not defined at_good if not defined at_stock set "edited=1"
-if not defined edited exit /b 0
 rem A byte order mark or UTF-16 shows in the first character; a file may begin otherwise, but few do.
-if not exist state\now.tmp exit /b 0
+if defined unread exit /b 0
+if not exist "%config%" exit /b 0
 set "first="
-set /p first=<state\now.tmp
+set /p first=<"%config%"
 if not defined first exit /b 0
 set "first=%first:"= %"
 if "%first:~0,1%"=="[" set "plain=1"
@@ -311,7 +322,7 @@ if "%way%"=="none" if not exist "%config%" set "same=1"
 if "%way%"=="none" exit /b 0
 if not exist "candidates\%way%" exit /b 0
 if not exist "%config%" exit /b 0
-set "left=state\now.tmp"
+set "left=%config%"
 set "right=candidates\%way%"
 goto identical
 
@@ -342,13 +353,14 @@ exit /b 0
 rem Sets takes unless the edited file surely names no kernel. FIND cannot be trusted with UTF-16: then it may.
 :takes_a_kernel
 set "takes=1"
-if not exist state\now.tmp set "takes="
+if not exist "%config%" set "takes="
+if defined unread exit /b 0
 if not defined plain exit /b 0
-find /i "kernel" state\now.tmp >nul 2>&1
+find /i "kernel" "%config%" >nul 2>&1
 rem The find of wine 8 has no /i and ends with 2.
-if "%errorlevel%"=="2" find "kernel" state\now.tmp >nul 2>&1
+if "%errorlevel%"=="2" find "kernel" "%config%" >nul 2>&1
 if "%errorlevel%"=="1" set "takes="
-find "switched off by rollback.cmd of wslk" state\now.tmp >nul 2>&1
+find "switched off by rollback.cmd of wslk" "%config%" >nul 2>&1
 if "%errorlevel%"=="0" set "takes="
 exit /b 0
 
@@ -362,7 +374,7 @@ set /a copies+=1
 if exist "backups\%number%-edited-%copies%.wslconfig" goto save_next
 copy /b /y "%config%" "backups\%number%-edited-%copies%.wslconfig" >nul 2>&1
 set "left=backups\%number%-edited-%copies%.wslconfig"
-set "right=state\now.tmp"
+set "right=%config%"
 call :identical
 if defined same set "saved=backups\%number%-edited-%copies%.wslconfig"
 exit /b 0
@@ -370,7 +382,7 @@ exit /b 0
 rem ---- the small files. They may be damaged: nothing that is read is believed before it is looked at.
 
 :read_all
-for %%v in (number phase new good stock blessed config) do set "%%v="
+for %%v in (number phase new good stock blessed config new_size good_size stock_size blessed_size) do set "%%v="
 call :read state\undo.txt
 call :read state\trial.txt
 if defined number set "number=%number:"=%"
@@ -398,24 +410,33 @@ for /f "usebackq tokens=1,* delims==" %%a in ("%~1") do (
     if "%%a"=="good" set "good=%%~nxb"
     if "%%a"=="stock" set "stock=%%~nxb"
     if "%%a"=="blessed" set "blessed=%%~nxb"
+    if "%%a"=="new-size" set "new_size=%%b"
+    if "%%a"=="good-size" set "good_size=%%b"
+    if "%%a"=="stock-size" set "stock_size=%%b"
+    if "%%a"=="blessed-size" set "blessed_size=%%b"
     if "%%a"=="wslconfig" set "config=%%b"
     if "%%a"=="wslconfig" for %%r in ("..\..\..\.wslconfig") do if /i "%%~fr"=="%%b" set "config=..\..\..\.wslconfig"
 )
 set "name=%new%"
+set "want=%new_size%"
 call :known
 set "new=%name%"
 set "name=%good%"
+set "want=%good_size%"
 call :known
 set "good=%name%"
 set "name=%stock%"
+set "want=%stock_size%"
 call :known
 set "stock=%name%"
 set "name=%blessed%"
+set "want=%blessed_size%"
 call :known
 set "blessed=%name%"
 exit /b 0
 
-rem Clears %name% unless it is "none" or a candidate's. FOR finds no file for a name with a wildcard.
+rem Clears %name% unless it is "none" or a candidate's of %want% bytes: a power cut may leave it empty. FOR finds
+rem no file for a name with a wildcard.
 :known
 if not defined name exit /b 0
 set "name=%name:"=%"
@@ -423,6 +444,13 @@ if "%name%"=="none" exit /b 0
 set "known="
 for %%g in ("%name%") do if /i "%%~xg"==".wslconfig" if exist "candidates\%name%" set "known=1"
 if not defined known set "name="
+if not defined name exit /b 0
+if defined want set "want=%want:"=%"
+set "size="
+for %%g in ("candidates\%name%") do set "size=%%~zg"
+if not defined want if "%size%"=="0" set "name="
+if not defined want exit /b 0
+if not "%size%"=="%want%" set "name="
 exit /b 0
 
 rem Writes the verdict, then ends the trial: in this order, so that a trial is never without one.
@@ -446,11 +474,11 @@ exit /b 0
 rem ---- wsl --shutdown, in the background: with a kernel that hangs it may never come back
 
 :shutdown
-del /q state\shutdown.rc >nul 2>&1
+del /q "%scratch%\shutdown.rc" >nul 2>&1
 start "" /b cmd /d /c .\rollback.cmd --shutdown >nul 2>&1 <nul
 set "waited=0"
 :shutdown_wait
-if exist state\shutdown.rc exit /b 0
+if exist "%scratch%\shutdown.rc" exit /b 0
 if "%waited%"=="60" echo "wsl --shutdown" does not come back. The files are in place; if WSL hangs, restart Windows.
 if "%waited%"=="60" exit /b 0
 set /a waited+=1
@@ -458,8 +486,8 @@ call :tick
 goto shutdown_wait
 
 :shutdown_now
-%wsl% --shutdown >state\shutdown.out 2>&1
->state\shutdown.rc echo %errorlevel%
+%wsl% --shutdown >"%scratch%\shutdown.out" 2>&1
+>"%scratch%\shutdown.rc" echo %errorlevel%
 exit /b 0
 
 rem About a second. TIMEOUT wants a console and is not in wine; where PING is forbidden WAITFOR does it.
@@ -470,7 +498,7 @@ exit /b 0
 
 rem Cleans up; keeps the window open if Explorer opened it just for this.
 :leave
-del /q state\*.tmp >nul 2>&1
+del /q "%scratch%\*.tmp" >nul 2>&1
 if defined codepage chcp %codepage% >nul 2>&1
 if defined WSLK_TRIAL exit /b 0
 if not defined cmdcmdline exit /b 0
