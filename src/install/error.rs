@@ -241,10 +241,10 @@ impl InstallError {
 fn file_hint(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "free some space there; what was begun is undone"
+            "free some space there"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "see who may read and write there, and what holds the file open in Windows; what was begun is undone"
+            "see who may read and write there, and what holds the file open in Windows"
         }
         ErrorKind::IsADirectory
         | ErrorKind::NotADirectory
@@ -252,8 +252,6 @@ fn file_hint(kind: ErrorKind) -> &'static str {
         | ErrorKind::InvalidInput => {
             "look at what is there in place of the file or folder, and move it away"
         }
-        _ => {
-            "look at the file: close what holds it open in Windows, or move it away; what was begun is undone"
-        }
+        _ => "look at the file: close what holds it open in Windows, or move it away",
     }
 }
