@@ -142,6 +142,7 @@ impl<'a> Proof<'a> {
                 scenario.verdict.to_string(),
                 scenario.cycles.to_string(),
                 format!("{:.1}", scenario.seconds),
+                scenario.reason.clone().unwrap_or_default(),
             ]
         };
         std::iter::once(head)
