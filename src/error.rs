@@ -8,9 +8,9 @@ use crate::build::BuildError;
 use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
-use crate::pipeline::running::RunningError;
 use crate::probe::ProbeError;
 use crate::settings::SettingsError;
+use crate::smoke::SuiteError;
 use crate::source::SourceError;
 
 /// Why wslk did not do what it was asked to do.
@@ -42,7 +42,7 @@ pub enum Error {
     Install(#[from] InstallError),
     /// The suite was not run on this machine.
     #[error(transparent)]
-    Running(#[from] RunningError),
+    Suite(#[from] SuiteError),
     /// The probe was stopped, or its report could not be written.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -76,7 +76,7 @@ impl Error {
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Install(error) => error.hint(),
-            Self::Running(error) => error.hint(),
+            Self::Suite(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
             Self::Lock(LockError::File(error)) | Self::File(error) => {
@@ -100,7 +100,7 @@ impl Error {
             Self::Install(InstallError::Checks(_)) => "check",
             Self::Install(InstallError::Busy(_) | InstallError::Overtaken(_)) => "lock",
             Self::Install(_) => "install",
-            Self::Running(_) => "smoke",
+            Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",

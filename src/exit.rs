@@ -8,8 +8,8 @@ use crate::exec::ExecError;
 use crate::files::LockError;
 use crate::install::InstallError;
 use crate::kconfig::{KconfigError, SolverError};
-use crate::pipeline::running::RunningError;
 use crate::probe::ProbeError;
+use crate::smoke::SuiteError;
 use crate::source::{Fault, SourceError};
 
 /// How wslk ends.
@@ -55,8 +55,8 @@ impl Error {
             Self::Boot(error) => boot(error),
             Self::KernelFailed(_) => Exit::KernelFailed,
             Self::Install(error) => install(error),
-            Self::Running(RunningError::NoScenario { .. }) => Exit::Usage,
-            Self::Running(RunningError::Interrupted) => Exit::Interrupted,
+            Self::Suite(SuiteError::NoScenario { .. }) => Exit::Usage,
+            Self::Suite(SuiteError::Interrupted) => Exit::Interrupted,
             Self::Probe(error) => probe(error),
             Self::Lock(LockError::Held(_)) => Exit::Locked,
             Self::Lock(LockError::File(_)) | Self::File(_) => Exit::Usage,

@@ -14,7 +14,9 @@ use crate::error::Error;
 use crate::files::{self, FileError};
 use crate::process;
 use crate::report::Unit;
-use crate::smoke::{self, Progress, SmokeReport, SuiteOptions, Verdict, diag, scenario, suite};
+use crate::smoke::{
+    self, Progress, SmokeReport, SuiteError, SuiteOptions, Verdict, diag, scenario, suite,
+};
 use crate::wsl::mounts;
 
 /// What is asked of the doctor.
@@ -78,40 +80,13 @@ pub struct Trial {
     pub cycles: u32,
 }
 
-/// Why the suite was not run, or not to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum RunningError {
-    /// No scenario has that name.
-    #[error("there is no scenario `{name}`")]
-    NoScenario {
-        /// What was asked for.
-        name: String,
-        /// Those that there are.
-        known: Vec<String>,
-    },
-    /// The user has seen enough.
-    #[error("interrupted: the suite was not finished")]
-    Interrupted,
-}
-
-impl RunningError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoScenario { known, .. } => Some(format!("there are: {}", known.join(", "))),
-            Self::Interrupted => None,
-        }
-    }
-}
-
 impl Trial {
-    fn checked(self) -> Result<Self, RunningError> {
+    fn checked(self) -> Result<Self, SuiteError> {
         let known = |name: &String| {
             scenario::find(name).is_some() || suite::names().any(|title| title == *name)
         };
         match self.only.iter().find(|name| !known(name)) {
-            Some(name) => Err(RunningError::NoScenario {
+            Some(name) => Err(SuiteError::NoScenario {
                 name: name.clone(),
                 known: suite::names().collect(),
             }),
@@ -171,7 +146,7 @@ pub fn smoke(context: &Context, trial: Trial) -> Result<SmokeReport, Error> {
     });
     drop(task);
     if context.interrupt.is_set() {
-        return Err(RunningError::Interrupted.into());
+        return Err(SuiteError::Interrupted.into());
     }
     if let Some(blocked) = report.blocked.as_mut().filter(|_| process::user().0 != 0) {
         "sudo wslk smoke".clone_into(&mut blocked.hint);

@@ -52,7 +52,7 @@ use serde::{Deserialize, Serialize};
 pub use self::compare::{Compared, Comparison};
 pub use self::diag::DiagProbe;
 pub use self::precheck::Blocked;
-pub use self::suite::{Progress, SuiteOptions, run};
+pub use self::suite::{Progress, SuiteError, SuiteOptions, run};
 
 /// What became of one scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -59,6 +59,33 @@ impl SuiteOptions {
     }
 }
 
+/// Why the suite was not run, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// No scenario has that name.
+    #[error("there is no scenario `{name}`")]
+    NoScenario {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The user has seen enough.
+    #[error("interrupted: the suite was not finished")]
+    Interrupted,
+}
+
+impl SuiteError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoScenario { known, .. } => Some(format!("there are: {}", known.join(", "))),
+            Self::Interrupted => None,
+        }
+    }
+}
+
 /// What the suite has to say while it works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
