@@ -70,6 +70,7 @@ pub fn gather(place: &Place) -> Machine {
         config: kernel_config(&files, &surroundings.release),
         traces: traces::look(&files, &place.senses, &modules),
         modules,
+        tunnels: tunnels(&files),
         status: files.text("proc/self/status"),
         criu,
         engine,
@@ -122,6 +123,19 @@ impl<'a> Files<'a> {
     fn first(&self, paths: &[&str]) -> Option<String> {
         let found = paths.iter().find(|path| self.there(path));
         found.map(|path| format!("/{path}"))
+    }
+}
+
+/// The kernel's own tunnels come with each namespace unless this says that the first one has them alone.
+fn tunnels(files: &Files<'_>) -> Option<bool> {
+    let there = files.there("proc/sys/net/ipv4/conf/tunl0");
+    match files
+        .text("proc/sys/net/core/fb_tunnels_only_for_init_net")
+        .trim()
+    {
+        "" => None,
+        "0" => Some(there),
+        _ => Some(false),
     }
 }
 

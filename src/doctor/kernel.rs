@@ -1,7 +1,7 @@
 //! The running kernel: whose it is, what it offers to CRIU, and whether another one is needed.
 //!
-//! In: a [`Machine`] and the [`Contract`]. Out: the checks `kernel`, `contract`, `sockets`, `modules`, and the
-//! conclusion.
+//! In: a [`Machine`] and the [`Contract`]. Out: the checks `kernel`, `contract`, `sockets`, `modules`, `tunnels`,
+//! and the conclusion.
 
 use super::contract::{Contract, Loss, Stand, needs};
 use super::machine::{KernelConfig, Machine};
@@ -13,7 +13,7 @@ use crate::wsl::host::Wsl;
 pub(super) fn checks(machine: &Machine, contract: &Contract) -> Vec<Check> {
     if machine.wsl == Wsl::One {
         let none = |id| Check::not_applicable(id, "WSL1 runs no Linux kernel");
-        return ["kernel", "contract", "sockets", "modules"]
+        return ["kernel", "contract", "sockets", "modules", "tunnels"]
             .map(none)
             .into();
     }
@@ -22,7 +22,27 @@ pub(super) fn checks(machine: &Machine, contract: &Contract) -> Vec<Check> {
         judged(machine, contract),
         sockets(machine),
         modules(machine),
+        tunnels(machine),
     ]
+}
+
+/// With `NET_IPIP` built in, as in Microsoft's 6.1 configuration, CRIU 4.2 ends each dump of a network namespace
+/// with "Unsupported link (type 768 kind ipip)".
+fn tunnels(machine: &Machine) -> Check {
+    let id = "tunnels";
+    let check = match machine.tunnels {
+        None => return Check::not_applicable(id, "the kernel has no such setting here"),
+        Some(false) => Check::ok(
+            id,
+            "new network namespaces have no tunnels of the kernel's own",
+        ),
+        Some(true) => Check::warn(
+            id,
+            "each new network namespace has a tunl0, with which CRIU cannot dump it",
+        )
+        .next("sudo sysctl -w net.core.fb_tunnels_only_for_init_net=1, before containers start"),
+    };
+    check.seen("/proc/sys/net/core/fb_tunnels_only_for_init_net; /proc/sys/net/ipv4/conf")
 }
 
 /// Whose kernel runs.

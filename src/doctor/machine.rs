@@ -73,6 +73,8 @@ pub struct Machine {
     pub(super) traces: Vec<Trace>,
     /// Modules that can be loaded.
     pub(super) modules: Modules,
+    /// Whether each new network namespace gets a `tunl0`; nothing where that is not known.
+    pub(super) tunnels: Option<bool>,
     /// `/proc/self/status`.
     pub(super) status: String,
     pub(super) criu: Result<Version, CriuError>,
