@@ -74,6 +74,15 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(|source| FileError::new("create", path, source))
 }
 
+/// Hands a value to another process of ours as a JSON file that it sees whole or not at all.
+///
+/// Not flushed to the disk: the reader runs on the same kernel.
+pub fn hand_over(path: &Path, content: &impl serde::Serialize) -> io::Result<()> {
+    let half = path.with_extension("half");
+    fs::write(&half, serde_json::to_vec(content)?)?;
+    fs::rename(half, path)
+}
+
 /// Replaces a file whole: a reader sees the old content or the new one, also after a power cut.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> {
     let error = |source| FileError::new("replace", path, source);

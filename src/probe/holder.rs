@@ -20,6 +20,7 @@ use super::driver::abi::mixed;
 use super::driver::{Context, Cuda, DeviceBlock, Kernel, OnDevice as _};
 use super::measure::{count_wrong, fill, unchanged};
 use super::part::{Orders, Setback};
+use crate::files::hand_over;
 use crate::process;
 
 /// The role of this process.
@@ -52,7 +53,7 @@ pub(super) fn run(orders: &Orders) -> u8 {
     match live(orders) {
         Ok(()) => 0,
         Err(setback) => {
-            let _nobody_to_tell = publish(&orders.work.join("error"), &Finding::from(setback));
+            let _nobody_to_tell = hand_over(&orders.work.join("error"), &Finding::from(setback));
             1
         }
     }
@@ -61,20 +62,20 @@ pub(super) fn run(orders: &Orders) -> u8 {
 fn live(orders: &Orders) -> Result<(), Setback> {
     let dir = &orders.work;
     rustix::process::setsid().map_err(io::Error::from)?;
-    publish(
+    hand_over(
         &dir.join("pid"),
         &rustix::process::getpid().as_raw_nonzero().get(),
     )?;
     let scene = Scene::set(orders)?;
     let bytes = scene.block.bytes() as u64;
-    publish(&dir.join("ready"), &Ready { bytes })?;
+    hand_over(&dir.join("ready"), &Ready { bytes })?;
     let born = Instant::now();
     let mut next = 1;
     while dir.exists() && born.elapsed() < LIFE {
         std::thread::sleep(TICK);
         if dir.join(format!("ask-{next}")).exists() {
             let answer = scene.look(next);
-            publish(&dir.join(format!("answer-{next}")), &answer?)?;
+            hand_over(&dir.join(format!("answer-{next}")), &answer?)?;
             next += 1;
         }
     }
@@ -196,7 +197,7 @@ impl Holder {
     /// Has it compare its memory and launch its kernel.
     pub(super) fn look(&mut self) -> Result<Answer, Setback> {
         self.asked += 1;
-        publish(&self.dir.join(format!("ask-{}", self.asked)), &())?;
+        hand_over(&self.dir.join(format!("ask-{}", self.asked)), &())?;
         self.wait_for(&format!("answer-{}", self.asked))
     }
 
@@ -293,13 +294,6 @@ fn last_words(text: &[u8]) -> String {
     format!("the process with the memory ended: {summary}")
 }
 
-/// Writes a file that a reader sees whole or not at all.
-fn publish(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let half = path.with_extension("half");
-    fs::write(&half, serde_json::to_vec(content)?)?;
-    fs::rename(half, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +311,7 @@ mod tests {
     fn nobody_is_ended_for_a_number_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        publish(&folder.path().join("pid"), &own).expect("written");
+        hand_over(&folder.path().join("pid"), &own).expect("written");
         end(folder.path());
         end(Path::new("/nowhere"));
         assert!(is_running(own));

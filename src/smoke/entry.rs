@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::container;
 use super::plan::Entry;
 use super::stage::{INNER, SETTLER, Stage, lacking};
+use crate::files::hand_over;
 use crate::process;
 
 /// Namespaces, what `/proc/PID/ns` calls them, and what gives the kernel the power to make them.
@@ -84,7 +85,7 @@ pub(super) fn enter(entry: Entry, stage: &Stage) -> io::Result<u8> {
         _ => fork(flags, stage)?,
     };
     let outside = Outside { pid, namespaces };
-    super::victim::publish(&outside_file(stage.dir()), &outside)?;
+    hand_over(&outside_file(stage.dir()), &outside)?;
     Ok(0)
 }
 

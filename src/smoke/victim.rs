@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::entry::{self, Outside};
 use super::scenario::{self, Scenario};
 use super::stage::{Absent, BESIDE, INNER, MAIN, SETTLER, Stage, TICK};
+use crate::files::hand_over;
 
 /// A victim that nobody ended ends itself.
 const LIFE: Duration = Duration::from_secs(900);
@@ -108,7 +109,7 @@ pub fn run(args: &[OsString]) -> u8 {
         Ok(code) => code,
         Err(error) => {
             let words = LastWords::from(error);
-            let _nobody_to_tell = publish(&stage.dir().join(error_file(stage.role())), &words);
+            let _nobody_to_tell = hand_over(&stage.dir().join(error_file(stage.role())), &words);
             1
         }
     }
@@ -158,7 +159,7 @@ pub(super) fn answer_file(dir: &Path, number: u64) -> PathBuf {
 
 /// Puts question `number` to the victim in `dir`.
 pub(super) fn ask(dir: &Path, number: u64, question: Question) -> io::Result<()> {
-    publish(&dir.join(format!("ask-{number}")), &question)
+    hand_over(&dir.join(format!("ask-{number}")), &question)
 }
 
 fn error_file(role: &str) -> String {
@@ -180,7 +181,7 @@ fn live(scenario: &Scenario, stage: &Stage) -> io::Result<u8> {
     }
     let mut scene = scenario.set(stage)?;
     let mut life = Life::begin(stage.dir())?;
-    publish(&ready_file(stage.dir()), &life.counter)?;
+    hand_over(&ready_file(stage.dir()), &life.counter)?;
     while life.tick()? {
         if let Some(question) = life.question()? {
             let state = match question {
@@ -246,7 +247,7 @@ impl<'a> Life<'a> {
             counter: self.counter,
             state,
         };
-        publish(&answer_file(self.dir, self.next), &answer)?;
+        hand_over(&answer_file(self.dir, self.next), &answer)?;
         self.next += 1;
         Ok(())
     }
@@ -254,14 +255,6 @@ impl<'a> Life<'a> {
 
 fn raw(pid: Pid) -> i32 {
     pid.as_raw_nonzero().get()
-}
-
-/// Writes a file that a reader sees whole or not at all. Not flushed to the disk: the reader runs on
-/// the same kernel.
-pub(super) fn publish(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let half = path.with_extension("half");
-    fs::write(&half, serde_json::to_vec(content)?)?;
-    fs::rename(half, path)
 }
 
 #[cfg(test)]
