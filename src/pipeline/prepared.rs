@@ -55,9 +55,10 @@ impl Prepared {
         want: Option<TagQuery>,
     ) -> Result<Self, Error> {
         // What is misspelt is said before a minute is spent on a source.
-        wishes(settings)?;
+        let fragments = wishes(settings)?;
         let tree = super::fetch_locked(context, settings, want)?;
-        Self::of(settings, tree, super::builder(context, settings)?)
+        let builder = super::builder(context, settings)?;
+        Self::with(settings, tree, builder, fragments)
     }
 
     /// Decides everything about a tree that is here, without touching anything.
@@ -66,13 +67,21 @@ impl Prepared {
         tree: SourceTree,
         builder: Builder,
     ) -> Result<Self, Error> {
+        Self::with(settings, tree, builder, wishes(settings)?)
+    }
+
+    fn with(
+        settings: &Settings,
+        tree: SourceTree,
+        builder: Builder,
+        fragments: Vec<Fragment>,
+    ) -> Result<Self, Error> {
         let patches = match &settings.patches {
             Some(folder) => PatchSet::read(folder, tree.series())?,
             None => PatchSet::default(),
         };
         let profiles = Profiles::embedded();
         let profile = profiles.profile(&settings.profile)?;
-        let fragments = wishes(settings)?;
         let base = settings.base.clone().unwrap_or_else(|| profile.base());
         let arch = super::host_arch()?;
         let ingredients = Ingredients {
