@@ -8,6 +8,7 @@ use crate::build::BuildError;
 use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
+use crate::nightly::BooksError;
 use crate::probe::ProbeError;
 use crate::settings::SettingsError;
 use crate::smoke::SuiteError;
@@ -46,6 +47,9 @@ pub enum Error {
     /// The probe was stopped, or its report could not be written.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The ledger of nights could not be read or written.
+    #[error(transparent)]
+    Books(#[from] BooksError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -78,6 +82,7 @@ impl Error {
             Self::Install(error) => error.hint(),
             Self::Suite(error) => error.hint(),
             Self::Probe(error) => error.hint(),
+            Self::Books(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
@@ -102,6 +107,7 @@ impl Error {
             Self::Install(_) => "install",
             Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
+            Self::Books(_) => "nightly",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

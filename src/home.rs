@@ -57,6 +57,24 @@ impl Home {
         self.root.join("builds")
     }
 
+    /// What nights know of every tag.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("nightly.json")
+    }
+
+    /// Held by a night; the stages take [`Self::lock`] one after the other.
+    #[must_use]
+    pub fn night_lock(&self) -> PathBuf {
+        self.root.join("nightly.lock")
+    }
+
+    /// Where kernels are published unless the user says where.
+    #[must_use]
+    pub fn site(&self) -> PathBuf {
+        self.root.join("site")
+    }
+
     /// Build trees (object files): large, and only worth keeping to go on from.
     #[must_use]
     pub fn work(&self) -> PathBuf {

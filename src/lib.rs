@@ -11,13 +11,15 @@
 //! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
 //!
 //! - edge: [`cli`] (the only one that knows clap)
-//! - composition: [`pipeline`] (the order of stages), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
+//! - composition: [`pipeline`] (the order of stages), [`nightly`] (it, for every new tag), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
 //! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
 pub mod cli;
+
+pub mod nightly;
 
 pub mod doctor;
 pub mod error;

@@ -10,10 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::artefact::BuildRef;
 use crate::kconfig::Symbol;
-use crate::pipeline::Control;
 use crate::probe;
-use crate::settings::Overrides;
-use crate::source::{Series, TagQuery};
+use crate::settings::Control;
+use crate::settings::{NightlyOverrides, Overrides};
+use crate::source::{Series, Tag, TagQuery};
 
 /// A WSL2 kernel that can checkpoint and restore processes: fetched by tag, audited, compiled in a
 /// container, boot-tested with CRIU.
@@ -103,6 +103,8 @@ pub enum Verb {
     Smoke(SmokeArgs),
     /// Find out by trying what this machine and its GPU can do.
     Probe(ProbeArgs),
+    /// Take every new tag through the whole pipeline, judge it, compare it and publish it.
+    Nightly(NightlyArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Check the running system; what tries a new kernel from Windows runs this.
@@ -128,6 +130,7 @@ impl Verb {
                 | Self::TrialCheck(_)
                 | Self::Doctor(_)
                 | Self::Smoke(_)
+                | Self::Nightly(_)
                 | Self::Completions(_)
                 | Self::Probe(_)
                 | Self::ProbePart(_)
@@ -441,6 +444,61 @@ pub struct ProbeArgs {
     pub python: PathBuf,
 }
 
+/// `wslk nightly`
+#[derive(Debug, Args)]
+pub struct NightlyArgs {
+    /// Judge this tag, judged already or not; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<Tag>,
+    /// Print what there is to do as the matrix of a CI engine, a line of JSON, and do nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// Write what was done into this file, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// What a night does.
+    #[command(flatten)]
+    pub night: NightArgs,
+    /// Where the tags are.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// How to compile.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// How to boot.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+/// What a night does.
+#[derive(Debug, Args)]
+pub struct NightArgs {
+    /// Only this series, such as 6.6; may be repeated.
+    #[arg(long, value_name = "A.B")]
+    pub series: Vec<Series>,
+    /// Only this tag and later ones.
+    #[arg(long, value_name = "TAG")]
+    pub since: Option<Tag>,
+    /// At most so many tags, the newest; 0 is no limit [default: 10].
+    #[arg(long, value_name = "N")]
+    pub max: Option<u32>,
+    /// What each kernel is compared with: stock, a build, or none [default: stock].
+    #[arg(long, value_name = "BUILD")]
+    pub control: Option<String>,
+    /// Where kernels are published, a folder for any web server [default: site in the home].
+    #[arg(long, value_name = "DIR")]
+    pub site: Option<PathBuf>,
+    /// The minisign key that signs what is published.
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
+    /// A URL that gets what the night did, as JSON, by POST.
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+}
+
 /// `wslk completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -489,6 +547,21 @@ impl GuestArgs {
         overrides.accel = self.accel;
         overrides.deadline = self.deadline;
         overrides.cycles = self.cycles;
+    }
+}
+
+impl NightArgs {
+    pub(super) fn add_to(self, overrides: &mut Overrides) {
+        let series: Vec<String> = self.series.iter().map(ToString::to_string).collect();
+        overrides.nightly = NightlyOverrides {
+            series: (!series.is_empty()).then_some(series),
+            since: self.since.map(|tag| tag.to_string()),
+            max: self.max,
+            control: self.control,
+            site: self.site,
+            sign_key: self.sign_key,
+            webhook: self.webhook,
+        };
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod doctor;
+mod nightly;
 mod outlook;
 mod output;
 mod probe;
@@ -29,7 +30,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::pipeline::{self, Context};
 use crate::process::{self, Interrupt};
-use crate::report::{Lines, Reporter, Sink, Terminal};
+use crate::report::{self, Heartbeat, Lines, Reporter, Terminal};
 use crate::settings::{self, Place};
 use crate::smoke::victim;
 
@@ -63,8 +64,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> u8 {
 
 fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
     let interrupt = Interrupt::listen().map_err(Error::Start)?;
+    let (reporter, _heartbeat) = reporter(&cli.global);
     let session = Session {
-        context: context(&cli.global, interrupt)?,
+        context: context(&cli.global, reporter, interrupt)?,
         global: cli.global,
         output,
     };
@@ -75,6 +77,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
         Verb::Doctor(args) => return Ok(doctor::doctor(&session, args)),
         Verb::Smoke(args) => return smoke::smoke(&session, args),
         Verb::Probe(args) => return probe::probe(&session, args),
+        Verb::Nightly(args) => return nightly::nightly(&session, args),
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),
@@ -129,7 +132,7 @@ impl Session<'_> {
     }
 }
 
-fn context(global: &Global, interrupt: Interrupt) -> Result<Context, Error> {
+fn context(global: &Global, reporter: Reporter, interrupt: Interrupt) -> Result<Context, Error> {
     let home = global
         .home
         .clone()
@@ -138,23 +141,25 @@ fn context(global: &Global, interrupt: Interrupt) -> Result<Context, Error> {
     let home = std::path::absolute(&home).unwrap_or(home);
     Ok(Context {
         home: Home::new(home, process::cache_home().join("wslk")),
-        reporter: reporter(global),
+        reporter,
         runner: Arc::new(Duct::new(interrupt.clone())),
         interrupt,
         program: process::program().map_err(Error::Start)?,
     })
 }
 
-fn reporter(global: &Global) -> Reporter {
+/// Who is told; and where that is a log, the sign of life in it.
+fn reporter(global: &Global) -> (Reporter, Option<Heartbeat>) {
     if global.quiet {
-        return Reporter::silent();
+        return (Reporter::silent(), None);
     }
-    let sink: Box<dyn Sink> = if process::stderr_is_terminal() {
-        Box::new(Terminal::new(global.verbose, colour(global.color)))
-    } else {
-        Box::new(Lines::new(process::stderr(), global.verbose))
-    };
-    Reporter::new(vec![sink])
+    if process::stderr_is_terminal() {
+        let terminal = Terminal::new(global.verbose, colour(global.color));
+        return (Reporter::new(vec![Box::new(terminal)]), None);
+    }
+    let lines = Arc::new(Lines::new(process::stderr(), global.verbose));
+    let heartbeat = Heartbeat::over(Arc::clone(&lines), report::SILENCE);
+    (Reporter::new(vec![Box::new(lines)]), Some(heartbeat))
 }
 
 fn colour(choice: Color) -> bool {

@@ -12,32 +12,9 @@ use crate::build::Builder;
 use crate::error::Error;
 use crate::files::Lock;
 use crate::kconfig::Base;
-use crate::settings::Settings;
+use crate::settings::{Control, STOCK, Settings};
 use crate::smoke::{Comparison, SmokeReport};
 use crate::source;
-
-/// The profile whose configuration is the base as it is.
-const STOCK: &str = "stock";
-
-/// What a kernel is compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Control {
-    /// The configuration that the build was based on, as it is, on the same tree; built if need be.
-    Stock,
-    /// Another finished build.
-    Build(BuildRef),
-}
-
-impl std::str::FromStr for Control {
-    type Err = artefact::BadBuildId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            STOCK => Ok(Self::Stock),
-            build => build.parse().map(Self::Build),
-        }
-    }
-}
 
 /// A kernel and its control, both boot-tested.
 #[derive(Debug)]
@@ -69,7 +46,7 @@ pub fn boot_with_control(
         Control::Build(name) => Store::new(&context.home).find(name)?,
         Control::Stock => stock_of(context, settings, builder.clone(), &build)?,
     };
-    let control_report = control_report(context, settings, &builder, &control)?;
+    let control_report = known_report(context, settings, &builder, &control)?;
     let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
     let comparison = Comparison::new(&smoke(&report), &smoke(&control_report));
     Ok(Controlled {
@@ -81,17 +58,30 @@ pub fn boot_with_control(
     })
 }
 
+/// What the boot test of a build finds, or found if an earlier one tried all of today's suite.
+pub fn boot_report(
+    context: &Context,
+    settings: &Settings,
+    name: &BuildRef,
+) -> Result<(Build, BootReport), Error> {
+    let _lock = Lock::take(&context.home.lock())?;
+    let build = Store::new(&context.home).find(name)?;
+    let builder = builder(context, settings)?;
+    let report = known_report(context, settings, &builder, &build)?;
+    Ok((build, report))
+}
+
 /// What an earlier test of the same suite found, if it tested these very bytes; else a new test.
-fn control_report(
+fn known_report(
     context: &Context,
     settings: &Settings,
     builder: &Builder,
-    control: &Build,
+    build: &Build,
 ) -> Result<BootReport, Error> {
-    if let Some(evidence) = control.evidence()?
-        && evidence.is_about(control.manifest())
+    if let Some(evidence) = build.evidence()?
+        && evidence.is_about(build.manifest())
     {
-        let report = boot::read_report(&control.boot_folder())?;
+        let report = boot::read_report(&build.boot_folder())?;
         if report
             .smoke
             .as_ref()
@@ -100,7 +90,7 @@ fn control_report(
             return Ok(report);
         }
     }
-    boot_test_of(context, settings, builder, control)
+    boot_test_of(context, settings, builder, build)
 }
 
 /// Whether every scenario of today's suite was tried, as often as today.

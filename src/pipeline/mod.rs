@@ -16,7 +16,7 @@ pub mod windows;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use self::control::{Control, Controlled, boot_with_control};
+pub use self::control::{Controlled, boot_report, boot_with_control};
 use self::doors::GuestToolsDoor;
 pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;

@@ -21,6 +21,10 @@ pub struct Lines<W: Write + Send> {
 struct State<W> {
     out: W,
     tasks: BTreeMap<u64, Running>,
+    /// The last stage that began.
+    stage: String,
+    /// When the last line was written.
+    said: Instant,
 }
 
 struct Running {
@@ -37,8 +41,25 @@ impl<W: Write + Send> Lines<W> {
             state: Mutex::new(State {
                 out,
                 tasks: BTreeMap::new(),
+                stage: String::new(),
+                said: Instant::now(),
             }),
             details,
+        }
+    }
+
+    /// Says what is going on if nothing was said for `silence`, and returns how long it can wait to look again.
+    pub fn beat(&self, silence: Duration) -> Duration {
+        let Ok(mut state) = self.state.lock() else {
+            return silence;
+        };
+        match silence.checked_sub(state.said.elapsed()) {
+            Some(left) if !left.is_zero() => left,
+            _ => {
+                let line = state.going_on();
+                state.say(&line);
+                silence
+            }
         }
     }
 }
@@ -55,16 +76,43 @@ impl<W: Write + Send> Sink for Lines<W> {
             return;
         };
         if let Some(line) = state.line(event, self.details) {
-            // A closed pipe on the other side must not stop the work.
-            let _closed = writeln!(state.out, "{line}");
+            state.say(&line);
         }
     }
 }
 
+impl<W: Write> State<W> {
+    fn say(&mut self, line: &str) {
+        self.said = Instant::now();
+        // A closed pipe on the other side must not stop the work.
+        let _closed = writeln!(self.out, "{line}");
+    }
+}
+
 impl<W> State<W> {
+    /// What is being done, for a log that was silent.
+    fn going_on(&self) -> String {
+        let tasks: Vec<_> = self
+            .tasks
+            .values()
+            .map(|task| task.label.as_str())
+            .collect();
+        let stage = match self.stage.as_str() {
+            "" => "at work",
+            stage => stage,
+        };
+        match tasks.as_slice() {
+            [] => format!("  still at it: {stage}"),
+            tasks => format!("  still at it: {stage}, {}", tasks.join(", ")),
+        }
+    }
+
     fn line(&mut self, event: &Event, details: bool) -> Option<String> {
         match event {
-            Event::Stage { stage, what } => Some(format!("{stage}: {what}")),
+            Event::Stage { stage, what } => {
+                self.stage = format!("{stage} {what}");
+                Some(format!("{stage}: {what}"))
+            }
             Event::Note { text } => Some(format!("  {text}")),
             Event::Warning { text } => Some(format!("  warning: {text}")),
             Event::Detail { text } => details.then(|| format!("  {text}")),
@@ -146,7 +194,7 @@ fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Reporter;
+    use crate::report::{Heartbeat, Reporter};
     use std::sync::Arc;
 
     #[derive(Clone, Default)]
@@ -181,6 +229,25 @@ mod tests {
             text,
             "source: 6.1.21.2\n  unpacking: 3 files in 0.0 s\n  warning: look\n"
         );
+    }
+
+    #[test]
+    fn a_silent_log_shows_signs_of_life() {
+        let out = Shared::default();
+        let lines = Arc::new(Lines::new(out.clone(), false));
+        let reporter = Reporter::new(vec![Box::new(Arc::clone(&lines))]);
+        let heartbeat = Heartbeat::over(Arc::clone(&lines), Duration::from_millis(20));
+        reporter.stage("build", "6.1.21.2");
+        let task = reporter.task("compiling", Unit::Objects, None);
+        std::thread::sleep(Duration::from_millis(200));
+        drop(heartbeat);
+        drop(task);
+        let text = String::from_utf8(out.0.lock().expect("not poisoned").clone()).expect("text");
+        let beats = text
+            .matches("still at it: build 6.1.21.2, compiling\n")
+            .count();
+        assert!((1..=10).contains(&beats), "{text}");
+        assert!(text.ends_with("compiling: 0 objects in 0.2 s\n"), "{text}");
     }
 
     #[test]

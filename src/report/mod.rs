@@ -5,6 +5,7 @@
 //! Order: a task starts, moves on, ends; messages come in the order in which they were sent.
 
 mod cases;
+mod heartbeat;
 mod lines;
 mod log;
 mod terminal;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use self::cases::{Case, Cases, Outcome};
+pub use self::heartbeat::{Heartbeat, SILENCE};
 pub use self::lines::Lines;
 pub use self::log::Log;
 pub use self::terminal::Terminal;
@@ -115,6 +117,15 @@ impl Reporter {
         }
     }
 
+    /// A reporter that tells whom this one tells, and `sink`.
+    #[must_use]
+    pub fn and(&self, sink: Box<dyn Sink>) -> Self {
+        Self {
+            sinks: Arc::new(vec![Box::new(self.clone()), sink]),
+            next_task: Arc::clone(&self.next_task),
+        }
+    }
+
     /// A reporter that tells nobody.
     #[must_use]
     pub fn silent() -> Self {
@@ -165,6 +176,18 @@ impl Reporter {
             done: AtomicU64::new(0),
             started: Instant::now(),
         }
+    }
+}
+
+impl<S: Sink> Sink for Arc<S> {
+    fn take(&self, event: &Event) {
+        self.as_ref().take(event);
+    }
+}
+
+impl Sink for Reporter {
+    fn take(&self, event: &Event) {
+        self.send(event);
     }
 }
 

@@ -3,6 +3,8 @@
 //! In: [`Overrides`] and the path of a file. Out: [`Settings`]. Stages never see any of this; the
 //! pipeline hands each stage its own options.
 
+mod control;
+mod nightly;
 mod raw;
 mod resolve;
 
@@ -10,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
-pub use self::raw::{Raw, parse};
+pub use self::control::{Control, STOCK};
+pub use self::nightly::Nightly;
+pub use self::raw::{Nightly as NightlyOverrides, Raw, parse};
 pub use self::resolve::{DEFAULTS, Place, Settings, resolve};
 use crate::files::{self, FileError};
 
@@ -47,6 +51,8 @@ pub struct Overrides {
     pub deadline: Option<u64>,
     /// `--cycles`
     pub cycles: Option<u32>,
+    /// The flags of `nightly`
+    pub nightly: NightlyOverrides,
 }
 
 /// Why there are no settings.

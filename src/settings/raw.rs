@@ -22,6 +22,8 @@ pub struct Raw {
     pub build: Build,
     /// How it is boot-tested.
     pub boot: Boot,
+    /// What a night does.
+    pub nightly: Nightly,
 }
 
 /// `[source]`
@@ -76,6 +78,26 @@ pub struct Boot {
     pub deadline: Option<u64>,
     /// Cycles per scenario.
     pub cycles: Option<u32>,
+}
+
+/// `[nightly]`; the flags of the verb have the same shape.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Nightly {
+    /// Which series are judged.
+    pub series: Option<Vec<String>>,
+    /// The first tag that is.
+    pub since: Option<String>,
+    /// Most tags in one night.
+    pub max: Option<u32>,
+    /// What each kernel is compared with.
+    pub control: Option<String>,
+    /// Where kernels are published.
+    pub site: Option<PathBuf>,
+    /// Key that signs them.
+    pub sign_key: Option<PathBuf>,
+    /// Who is told.
+    pub webhook: Option<String>,
 }
 
 /// Reads the text of the settings file called `name`.

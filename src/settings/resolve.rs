@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::nightly::{self, Nightly};
 use super::raw::{self, Raw};
 use super::{Overrides, SettingsError};
 use crate::boot::BootOptions;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub silence: Duration,
     /// How a kernel is boot-tested.
     pub boot: BootOptions,
+    /// What a night does.
+    pub nightly: Nightly,
 }
 
 /// Where a settings file lies decides what its relative paths are relative to.
@@ -68,6 +71,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         [flags.jobs, file.build.jobs, defaults.build.jobs],
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
+    let nightly = nightly::resolve(&flags.nightly, &file.nightly, &defaults.nightly, place)?;
     let (source, config, build) = (file.source, file.config, file.build);
     let transports = [flags.transport, source.transport, defaults.source.transport];
     let profiles = [flags.profile, config.profile, defaults.config.profile];
@@ -97,6 +101,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
             [None, build.silence, defaults.build.silence],
         )?,
         boot,
+        nightly,
     })
 }
 
@@ -148,7 +153,7 @@ fn seconds(key: &'static str, candidates: [Option<u64>; 3]) -> Result<Duration, 
     Ok(Duration::from_secs(pick(key, candidates)?))
 }
 
-fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError> {
+pub(super) fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError> {
     candidates
         .into_iter()
         .flatten()
@@ -184,7 +189,10 @@ fn positive(n: f64) -> Result<Option<f64>, SettingsError> {
     }
 }
 
-fn parse<T>(key: &'static str, candidates: [Option<String>; 3]) -> Result<T, SettingsError>
+pub(super) fn parse<T>(
+    key: &'static str,
+    candidates: [Option<String>; 3],
+) -> Result<T, SettingsError>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,

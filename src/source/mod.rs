@@ -13,6 +13,7 @@ mod transport;
 mod unpack;
 mod upstream;
 mod version;
+mod wanted;
 
 pub mod lock;
 pub mod patches;
@@ -34,6 +35,7 @@ pub use self::tree::{CommitId, TreeId};
 pub use self::unpack::UnpackError;
 pub use self::upstream::{Location, MICROSOFT, Upstream};
 pub use self::version::KernelVersion;
+pub use self::wanted::Wanted;
 use crate::digest::Sha256;
 use crate::home::Home;
 use crate::process::Interrupt;

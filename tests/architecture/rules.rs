@@ -20,7 +20,9 @@ const LAYERS: &[&[&str]] = &[
     &["probe"],
     &["boot"],
     &["install"],
-    &["settings", "status", "doctor", "error", "exit", "pipeline"],
+    &[
+        "settings", "status", "doctor", "error", "exit", "pipeline", "nightly",
+    ],
     &["cli"],
     &["main", "lib"],
 ];
@@ -68,8 +70,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
     ("rayon", &["source", "kconfig", "artefact"]),
-    ("reqwest", &["source/download"]),
-    ("rustls", &["source/download"]),
+    ("reqwest", &["source/download", "nightly/notice"]),
+    ("rustls", &["source/download", "nightly/notice"]),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
     ("seccompiler", &["smoke/scenario"]),

@@ -1,0 +1,97 @@
+//! Where a night keeps its ledger and its logs.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::ledger::{Ledger, LedgerError};
+use crate::files::{self, FileError};
+use crate::source::Tag;
+
+/// The folder of logs, below the site's root.
+const LOGS: &str = "logs";
+
+/// The ledger's file and the site's folder.
+#[derive(Debug, Clone)]
+pub struct Books {
+    ledger: PathBuf,
+    site: PathBuf,
+}
+
+/// The ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// The disk refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is damaged, or of a later wslk.
+    #[error("{} {problem}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: LedgerError,
+    },
+}
+
+impl BooksError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint().map(str::to_owned),
+            Self::Unreadable { .. } => Some(
+                "restore it from a backup; or move it away, and every tag is judged again (finished builds are kept)"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl Books {
+    /// Books with their ledger in `ledger` and everything for readers below `site`.
+    #[must_use]
+    pub fn new(ledger: PathBuf, site: PathBuf) -> Self {
+        Self { ledger, site }
+    }
+
+    /// The site's root.
+    #[must_use]
+    pub fn site(&self) -> &Path {
+        &self.site
+    }
+
+    /// The ledger; an empty one where there is none yet.
+    pub fn read(&self) -> Result<Ledger, BooksError> {
+        let Some(text) = files::read_if_there(&self.ledger)? else {
+            return Ok(Ledger::default());
+        };
+        Ledger::from_json(&text).map_err(|problem| BooksError::Unreadable {
+            path: self.ledger.clone(),
+            problem,
+        })
+    }
+
+    /// Replaces the ledger whole.
+    pub fn write(&self, ledger: &Ledger) -> Result<(), BooksError> {
+        Ok(files::replace(&self.ledger, ledger.to_json())?)
+    }
+
+    /// The log of a tag, below the site's root.
+    #[must_use]
+    pub fn log_name(&self, tag: Tag) -> String {
+        format!("{LOGS}/{tag}.log")
+    }
+
+    /// The log of a tag.
+    #[must_use]
+    pub fn log(&self, tag: Tag) -> PathBuf {
+        self.site.join(self.log_name(tag))
+    }
+
+    /// The time, in seconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
