@@ -209,6 +209,15 @@ fn remembered(context: &Context) -> Option<Layout> {
     Layout::remembered(&text)
 }
 
+fn remember(context: &Context, layout: &Layout) -> Result<(), Error> {
+    let path = context.home.windows();
+    let known = files::read_if_there(&path).ok().flatten();
+    match known.as_deref() == Some(&layout.remember()) {
+        true => Ok(()),
+        false => Ok(files::replace(&path, layout.remember())?),
+    }
+}
+
 /// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
 /// undone, and a trial that can be judged is. Never in the way of that command.
 pub fn tidy(context: &Context) {
@@ -291,7 +300,7 @@ pub fn install(
     if options.restart {
         agreed(&running_distros(&host)?)?;
     }
-    files::replace(&context.home.windows(), site.layout.remember())?;
+    remember(context, &site.layout)?;
     carry_out(context, &host, &site, &plan, hold)?;
     if options.restart {
         start_guard(&host, &site, plan.number)?;

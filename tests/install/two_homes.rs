@@ -141,8 +141,8 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
     bench.publish(&Kernel::new("a"));
     let old = state(&bench);
     let (mut stopped, mut finished) = (0, 0);
-    for n in (1..60).step_by(3) {
-        let status = injected(&bench, &format!("inject=fsync:signal=INT:when={n}"));
+    for n in 1..40 {
+        let status = injected(&bench, "write", &format!("signal=INT:when={n}"));
         let installed = bench.config_text().contains("kernel=");
         match status.code() {
             Some(130) => {
@@ -171,14 +171,15 @@ fn a_full_disk_leaves_nothing_half_done() {
     bench.publish(&Kernel::new("a"));
     let old = state(&bench);
     let mut refused = 0;
-    for n in (2..60).step_by(3) {
-        let status = injected(&bench, &format!("inject=fsync:error=ENOSPC:when={n}"));
+    let writes = (2..40).map(|n| ("write", n));
+    for (call, n) in writes.chain((1..6).map(|n| ("fsync", n))) {
+        let status = injected(&bench, call, &format!("error=ENOSPC:when={n}"));
         let now = state(&bench);
         let (_, talk) = bench.ends(&["status"], 0);
         if !status.success() && !bench.config_text().contains("kernel=") {
             refused += 1;
-            assert_eq!(now, old, "full at {n}");
-            assert!(!talk.contains("was cut off"), "full at {n}: {talk}");
+            assert_eq!(now, old, "full at {call} {n}");
+            assert!(!talk.contains("was cut off"), "full at {call} {n}: {talk}");
         }
         fs::remove_dir_all(bench.drive()).unwrap();
         fs::create_dir_all(bench.profile().join("AppData/Local")).unwrap();
@@ -187,7 +188,7 @@ fn a_full_disk_leaves_nothing_half_done() {
 }
 
 /// An installation to which something happens at one of its system calls.
-fn injected(bench: &Bench, inject: &str) -> std::process::ExitStatus {
+fn injected(bench: &Bench, call: &str, what: &str) -> std::process::ExitStatus {
     std::process::Command::new("strace")
         .args([
             "-f",
@@ -195,9 +196,9 @@ fn injected(bench: &Bench, inject: &str) -> std::process::ExitStatus {
             "-o",
             "/dev/null",
             "-e",
-            "trace=fsync",
+            &format!("trace={call}"),
             "-e",
-            inject,
+            &format!("inject={call}:{what}"),
         ])
         .arg(assert_cmd::cargo::cargo_bin("wslk"))
         .args(["install", "--windows-home"])
