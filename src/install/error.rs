@@ -243,7 +243,7 @@ impl InstallError {
             | Self::Overtaken(_) => return self.hint_of_a_change(),
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
-                "`wslk rollback stock` needs neither, and begins a new one"
+                "`wslk rollback` needs neither: it goes to the stock kernel then, and begins a new one"
             }
             Self::NoSuchGeneration(_) => {
                 "`wslk status` lists what is installed; `wslk install BUILD` installs another"

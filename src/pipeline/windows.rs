@@ -366,7 +366,7 @@ fn start_guard(host: &Host<'_>, site: &Site, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Goes back. To stock it goes whatever is damaged.
+/// Goes back. To stock it goes whatever is damaged, and without a name it goes at least there.
 pub fn rollback(
     context: &Context,
     side: &WindowsSide,
@@ -380,8 +380,12 @@ pub fn rollback(
         .and_then(|()| Ok(host.site()?));
     let (plan, site) = match site {
         Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
-        Err(error) if *target == Target::Stock => {
+        Err(error) if goes_to_stock(target, &error) => {
             context.reporter.warn(error.chain());
+            if *target == Target::Previous {
+                let note = "what worked before is not known any more: back to the stock kernel instead";
+                context.reporter.warn(note);
+            }
             let site = Site::read_anyhow(host.layout.clone())?;
             let plan = rollback::plan_anyhow(&site)?;
             if !side.only_look && is_damaged(&error, &site)? {
@@ -403,6 +407,21 @@ pub fn rollback(
         changed: plan.is_some(),
         steps: plan.map_or_else(Vec::new, |plan| plan.describe(&site.layout)),
     })
+}
+
+/// Whether the way back is to stock, though it cannot be planned from what is there.
+fn goes_to_stock(target: &Target, error: &Error) -> bool {
+    let forgotten = || {
+        matches!(
+            error,
+            Error::Install(InstallError::Generations { .. } | InstallError::Journal { .. })
+        )
+    };
+    match target {
+        Target::Stock => true,
+        Target::Previous => forgotten(),
+        Target::Build(_) => false,
+    }
 }
 
 /// Whether the journal itself is at fault: a sound one is needed to settle what it tells of.
