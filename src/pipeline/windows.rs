@@ -252,7 +252,11 @@ fn put_in_order(
             let expected = Expected {
                 release: generation.release.clone(),
                 modules: generation.modules.is_some(),
-                gpu: false,
+                gpu: trial
+                    .missing
+                    .as_ref()
+                    .is_some_and(|all| !all.iter().any(|id| id == "gpu")),
+                missing: trial.missing.clone().unwrap_or_default(),
             };
             check::failures(&check::run(&expected, &eyes(context)))
         },
@@ -285,11 +289,13 @@ pub fn install(
     if !options.restart && arrival::is_in_place(&site, gate.build()) {
         return Ok(Installed::nothing_to_do(&site, gate.build()));
     }
+    let missing = inside(&host).then(|| check::missing(&eyes(context)));
     let around = Circumstances {
+        check: check_command(context, missing.as_deref()),
+        missing,
         windows: facts,
         restart: options.restart,
         distro: distro(&host, options)?,
-        check: check_command(context),
         now: now(),
         boot: host.surroundings.boot.clone(),
     };
@@ -327,24 +333,27 @@ fn distro(host: &Host<'_>, options: &InstallOptions) -> Result<String, Error> {
     })
 }
 
+fn inside(host: &Host<'_>) -> bool {
+    host.surroundings.wsl() == Wsl::Two
+}
+
 /// The trial's script runs this in the distribution. A path that two shells might read otherwise is not used.
-fn check_command(context: &Context) -> String {
+fn check_command(context: &Context, missing: Option<&[String]>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    match context
-        .program
-        .to_str()
-        .filter(|path| path.chars().all(plain))
-    {
-        Some(path) => {
-            let gpu = if Path::new("/dev/dxg").exists() {
-                " --gpu"
-            } else {
-                ""
-            };
-            format!("{path} trial-check{gpu}")
-        }
-        None => String::new(),
+    let path = context.program.to_str();
+    let Some(path) = path.filter(|path| path.chars().all(plain)) else {
+        return String::new();
+    };
+    let gone = |id: &&&str| missing.is_some_and(|missing| missing.iter().any(|gone| gone == *id));
+    let missed: Vec<&str> = check::MAY_BE_MISSING.iter().filter(gone).copied().collect();
+    let mut command = format!("{path} trial-check");
+    if missing.is_some() && !missed.contains(&"gpu") {
+        command.push_str(" --gpu");
     }
+    for id in missed.iter().filter(|id| **id != "gpu") {
+        command.push_str(&format!(" --without {id}"));
+    }
+    command
 }
 
 fn running_distros(host: &Host<'_>) -> Result<Vec<String>, InstallError> {
@@ -383,7 +392,8 @@ pub fn rollback(
         Err(error) if goes_to_stock(target, &error) => {
             context.reporter.warn(error.chain());
             if *target == Target::Previous {
-                let note = "what worked before is not known any more: back to the stock kernel instead";
+                let note =
+                    "what worked before is not known any more: back to the stock kernel instead";
                 context.reporter.warn(note);
             }
             let site = Site::read_anyhow(host.layout.clone())?;
@@ -518,13 +528,18 @@ fn carry_out(
 }
 
 /// Checks the running system for the script that tries a kernel.
-pub fn trial_check(context: &Context, gpu: bool) -> Result<Vec<Check>, Error> {
+pub fn trial_check(
+    context: &Context,
+    gpu: bool,
+    missing: Vec<String>,
+) -> Result<Vec<Check>, Error> {
     let surroundings = surroundings();
     let modules = Path::new("/lib/modules").join(&surroundings.release);
     let expected = Expected {
         release: surroundings.release,
         modules: modules.exists(),
         gpu,
+        missing,
     };
     let mut checks = check::run(&expected, &eyes(context));
     checks.extend(memory_scenario(context));
