@@ -40,7 +40,7 @@ pub struct WindowsSide {
 impl WindowsSide {
     /// The lock of the home, for who changes something.
     fn lock(&self, context: &Context) -> Result<Option<Lock>, Error> {
-        let wanted = (!self.only_look).then(|| Lock::take(&context.home.lock()));
+        let wanted = (!self.only_look).then(|| context.lock());
         Ok(wanted.transpose()?)
     }
 }
@@ -172,9 +172,10 @@ impl<'a> Host<'a> {
     }
 
     /// The lock of the Windows side, for who changes something; not before our folder is there.
-    fn hold(&self, side: &WindowsSide) -> Result<Option<Hold>, InstallError> {
+    fn hold(&self, context: &Context, side: &WindowsSide) -> Result<Option<Hold>, InstallError> {
         let wanted = !side.only_look && self.layout.folder().linux.exists();
-        wanted.then(|| Hold::take(&self.layout)).transpose()
+        let tell = || context.waits();
+        wanted.then(|| Hold::wait(&self.layout, &tell)).transpose()
     }
 
     /// Puts in order what is not; who does not hold the lock says so, and leaves it.
@@ -277,7 +278,7 @@ pub fn install(
     let _lock = side.lock(context)?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     host.recover(hold.as_ref(), context)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
@@ -383,7 +384,7 @@ pub fn rollback(
 ) -> Result<RolledBack, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     let site = host
         .recover(hold.as_ref(), context)
         .and_then(|()| Ok(host.site()?));
@@ -445,9 +446,11 @@ fn is_damaged(error: &Error, site: &Site) -> Result<bool, InstallError> {
 pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     let host = Host::known(context, side)?;
     // Whoever holds a lock does the same; to look, nobody has to wait.
-    let there = host.layout.folder().linux.exists();
-    let lock = there.then(|| side.lock(context).ok()).flatten().flatten();
-    let hold = lock.as_ref().and_then(|_| host.hold(side).ok().flatten());
+    let wanted = !side.only_look && host.layout.folder().linux.exists();
+    let lock = wanted
+        .then(|| Lock::take(&context.home.lock()).ok())
+        .flatten();
+    let hold = lock.as_ref().and_then(|_| Hold::take(&host.layout).ok());
     host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let release = host.release();
@@ -492,7 +495,7 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
@@ -510,7 +513,8 @@ fn carry_out(
     hold: Option<Hold>,
 ) -> Result<(), Error> {
     // The first of all changes makes the folder that the lock lies in.
-    let hold = hold.map_or_else(|| Hold::take(&site.layout), Ok)?;
+    let tell = || context.waits();
+    let hold = hold.map_or_else(|| Hold::wait(&site.layout, &tell), Ok)?;
     let grant = |file: &WindowsPath| match &host.windows {
         Some(windows) => windows.let_read(file).map_err(|error| {
             let version = windows.version().ok().flatten();

@@ -52,6 +52,25 @@ fn a_change_at_work_is_left_alone_by_another_home() {
 }
 
 #[test]
+fn a_command_waits_for_another_that_soon_ends() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    for file in [bench.path("home/lock"), bench.w("lock")] {
+        let lock = fs::File::open(&file).unwrap();
+        lock.lock().unwrap();
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            drop(lock);
+        });
+        let (done, talk) = bench.ends(&["rollback"], 0);
+        assert_eq!(done["changed"], true, "{}", file.display());
+        assert!(talk.contains("waiting a few seconds"), "{talk}");
+        ends.join().unwrap();
+    }
+}
+
+#[test]
 fn a_look_from_another_home_takes_nothing_from_an_installation() {
     for _ in 0..5 {
         let bench = Bench::new();
