@@ -287,6 +287,11 @@ pub fn install(
     }
     let gate = Gate::pass(build, options.untested.clone())?;
     let site = host.site()?;
+    if site.config()?.is_safe_mode() {
+        let note = "safeMode=true in .wslconfig: WSL boots its stock kernel, whatever is installed, until that \
+                    line is gone";
+        context.reporter.warn(note);
+    }
     if !options.restart && arrival::is_in_place(&site, gate.build()) {
         return Ok(Installed::nothing_to_do(&site, gate.build()));
     }
