@@ -315,6 +315,10 @@ pub fn install(
     remember(context, &site.layout)?;
     carry_out(context, &host, &site, &plan, hold)?;
     if options.restart {
+        // From its first committing step on the installation went on to its end; all that runs in WSL need not.
+        if context.interrupt.is_set() {
+            return Err(InstallError::NotRestarted(plan.about).into());
+        }
         start_guard(&host, &site, plan.number)?;
     }
     Ok(Installed {

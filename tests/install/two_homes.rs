@@ -182,6 +182,34 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
 }
 
 #[test]
+fn ctrl_c_after_the_switch_does_not_go_on_to_restart() {
+    if !can_inject() {
+        return;
+    }
+    let bench = Bench::wsl();
+    let id = bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    bench.ends(&["rollback"], 0);
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=rename"])
+        .args(["-e", "inject=rename:signal=INT:when=1"])
+        .arg(assert_cmd::cargo::cargo_bin("wslk"))
+        .args(["install", "--restart", "--yes", "--json"])
+        .envs(bench.environment())
+        .env("WSL_DISTRO_NAME", "Fake")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped before WSL was restarted"), "{said}");
+    assert!(said.contains(&format!("install {id} --restart")), "{said}");
+    assert!(!bench.calls().contains("start wslk trial"));
+    assert_eq!(bench.status()["configured"], id.as_str());
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.config(), None);
+}
+
+#[test]
 fn a_full_disk_leaves_nothing_half_done() {
     if !can_inject() {
         return;
