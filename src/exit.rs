@@ -166,9 +166,9 @@ fn probe(error: &ProbeError) -> Exit {
 
 fn install(error: &InstallError) -> Exit {
     match error {
-        InstallError::Interrupted | InstallError::Windows(ExecError::Interrupted { .. }) => {
-            Exit::Interrupted
-        }
+        InstallError::Interrupted
+        | InstallError::NotRestarted(_)
+        | InstallError::Windows(ExecError::Interrupted { .. }) => Exit::Interrupted,
         InstallError::Undone(error) | InstallError::NotUndone { source: error, .. } => {
             install(error)
         }

@@ -7,6 +7,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What was being done to which path when the system refused.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +204,31 @@ pub enum LockError {
     File(#[from] FileError),
 }
 
+/// How long a command waits for another one to end: for one that is at it for minutes nobody waits.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+
 impl Lock {
+    /// Takes the lock at `path`, and waits a few seconds where somebody else has it. `tell` is called once, if it
+    /// comes to that.
+    pub fn wait(path: &Path, tell: &dyn Fn()) -> Result<Self, LockError> {
+        let since = Instant::now();
+        let mut told = false;
+        loop {
+            match Self::take(path) {
+                Err(LockError::Held(_)) if since.elapsed() < PATIENCE => {
+                    if !told {
+                        tell();
+                    }
+                    told = true;
+                    thread::sleep(LOOK);
+                }
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock at `path`, or says at once that somebody else has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         create_dir(path.parent().unwrap_or(Path::new("/")))?;
@@ -259,6 +285,24 @@ mod tests {
         assert!(matches!(Lock::take(&path), Err(LockError::Held(_))));
         drop(held);
         Lock::take(&path)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_that_is_soon_free_is_waited_for() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("lock");
+        let held = std::cell::Cell::new(Some(Lock::take(&path)?));
+        let told = std::cell::Cell::new(0);
+        let tell = || {
+            told.set(told.get() + 1);
+            drop(held.take());
+        };
+        let taken = Lock::wait(&path, &tell)?;
+        assert_eq!(told.get(), 1);
+        drop(taken);
+        Lock::wait(&path, &tell)?;
+        assert_eq!(told.get(), 1, "nobody waits for a free one");
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::artefact::BuildRef;
+use crate::install::check;
 use crate::kconfig::Symbol;
 use crate::probe;
 use crate::settings::Control;
@@ -413,6 +414,9 @@ pub struct TrialCheckArgs {
     /// The GPU was there before.
     #[arg(long)]
     pub gpu: bool,
+    /// This was missing before; may be repeated.
+    #[arg(long, value_name = "CHECK", value_parser = PossibleValuesParser::new(check::MAY_BE_MISSING))]
+    pub without: Vec<String>,
 }
 
 /// `wslk probe`

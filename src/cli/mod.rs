@@ -88,7 +88,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
         Verb::Rollback(args) => windows::rollback(&session, args),
         Verb::Status(args) => windows::status(&session, args),
         Verb::Clean(args) => windows::clean(&session, args),
-        Verb::TrialCheck(args) => windows::trial_check(&session, &args),
+        Verb::TrialCheck(args) => windows::trial_check(&session, args),
         Verb::Completions(args) => {
             verbs::completions(&args);
             Ok(())

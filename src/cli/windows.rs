@@ -192,12 +192,12 @@ pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error>
     Ok(())
 }
 
-pub(super) fn trial_check(session: &Session<'_>, args: &TrialCheckArgs) -> Result<(), Error> {
+pub(super) fn trial_check(session: &Session<'_>, args: TrialCheckArgs) -> Result<(), Error> {
     #[derive(Serialize)]
     struct Answer {
         checks: Vec<Check>,
     }
-    let checks = windows::trial_check(&session.context, args.gpu)?;
+    let checks = windows::trial_check(&session.context, args.gpu, args.without)?;
     let row = |check: &Check| {
         let status = format!("{:?}", check.status).to_lowercase();
         vec![check.id.to_owned(), status, check.summary.clone()]

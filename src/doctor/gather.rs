@@ -269,6 +269,7 @@ fn running(place: &Place, runner: &dyn Runner) -> Vec<check::Check> {
         release: place.surroundings.release.clone(),
         modules: true,
         gpu: false,
+        missing: Vec::new(),
     };
     let eyes = Eyes {
         root: place.root.clone(),

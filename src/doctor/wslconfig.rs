@@ -2,6 +2,8 @@
 //!
 //! In: a [`Machine`]. Out: the checks `wslconfig` and `networking`. Must not lint: the linter did.
 
+use std::collections::BTreeSet;
+
 use super::machine::{ConfigFacts, Machine};
 use super::system::unasked;
 use super::{Check, Status};
@@ -30,33 +32,23 @@ fn wslconfig(machine: &Machine) -> Check {
 }
 
 fn read(id: &'static str, facts: &ConfigFacts) -> Check {
-    let mut ignored: Vec<String> = facts
-        .account
-        .iter()
-        .filter_map(unheard)
-        .map(|line| format!("line {line}: it is about the kernel, and WSL does not take it"))
-        .collect();
-    let told = |finding: &&Finding| finding.is_error() || ignored.is_empty();
+    let unheard: Vec<usize> = facts.account.iter().filter_map(unheard).collect();
+    let told = |finding: &&Finding| finding.is_error() || unheard.is_empty();
+    let kernel = about_kernel(facts);
     let serious = facts
         .findings
         .iter()
-        .any(|finding| finding.is_error() && about_kernel(facts, finding.line));
+        .any(|finding| finding.is_error() && kernel.contains(&finding.line));
     let findings: Vec<&Finding> = facts.findings.iter().filter(told).collect();
     let mut lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     // A finding on the same line says it better.
-    let told_of = |line: &String| {
-        let number = line.split(':').next().unwrap_or_default();
-        lines
-            .iter()
-            .any(|told| told.split(':').next() == Some(number))
-    };
-    ignored.retain(|line| !told_of(line));
-    let lost = serious
-        || facts
-            .account
-            .iter()
-            .any(|reading| unheard(reading).is_some());
-    lines.extend(ignored);
+    let told_of: BTreeSet<usize> = findings.iter().map(|finding| finding.line).collect();
+    let ignored = unheard.iter().filter(|line| !told_of.contains(line));
+    let lost = serious || !unheard.is_empty();
+    lines.extend(
+        ignored
+            .map(|line| format!("line {line}: it is about the kernel, and WSL does not take it")),
+    );
     lines.extend(
         facts
             .misnamed
@@ -119,12 +111,14 @@ fn unheard(reading: &Reading) -> Option<usize> {
     (KERNEL_KEYS.contains(&name.as_str()) && !taken).then_some(reading.line)
 }
 
-fn about_kernel(facts: &ConfigFacts, line: usize) -> bool {
-    let at = facts.account.iter().find(|reading| reading.line == line);
-    at.is_some_and(|reading| {
+/// The lines that are about the kernel or its modules.
+fn about_kernel(facts: &ConfigFacts) -> BTreeSet<usize> {
+    let about = |reading: &&Reading| {
         let name = reading.text.split('=').next().unwrap_or_default();
         KERNEL_KEYS.contains(&name.trim().to_ascii_lowercase().as_str())
-    })
+    };
+    let lines = facts.account.iter().filter(about);
+    lines.map(|reading| reading.line).collect()
 }
 
 fn networking(machine: &Machine) -> Check {

@@ -82,6 +82,8 @@ pub struct Circumstances {
     pub distro: String,
     /// The command that checks it.
     pub check: String,
+    /// What of that is missing now already; nothing where nobody can look.
+    pub missing: Option<Vec<String>>,
     /// Seconds since 1970.
     pub now: u64,
     /// Which start of the virtual machine this is.
@@ -136,6 +138,7 @@ pub fn plan(site: &Site, gate: &Gate, around: &Circumstances) -> Result<Plan, In
         since: around.now,
         boot: around.boot.clone(),
         guarded: around.restart,
+        missing: around.missing.clone(),
     });
     let guard = Guard {
         distro: around.distro.clone(),

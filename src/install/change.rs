@@ -11,7 +11,7 @@ use super::InstallError;
 use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
-use super::steps::{Contents, Means, Named, Step};
+use super::steps::{self, Contents, Means, Named, Step};
 
 /// A change that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +55,11 @@ pub struct Settled {
 /// Carries a plan out. An error undoes it and is [`InstallError::Undone`] then, or
 /// [`InstallError::NotUndone`]; except [`InstallError::Overtaken`]: then somebody else already has.
 ///
-/// The user can stop it as long as no step was begun that [commits](Step::commits); from there on it goes on
-/// to the end.
+/// The journal is written three times, each time flushed before what follows: the plan and that its new files
+/// are begun; that they are there and what [commits](Step::commits) is begun; that all is done. So a step that
+/// is begun in the journal may not have been when it was cut off, and undoing it does nothing then.
+///
+/// The user can stop it as long as no step was begun that commits; from there on it goes on to the end.
 pub fn carry_out(
     plan: &Plan,
     layout: &Layout,
@@ -68,77 +71,109 @@ pub fn carry_out(
     if journal.read()?.last_number() >= plan.number {
         return Err(InstallError::Overtaken(layout.journal()));
     }
+    // What lies there is somebody else's: undoing what was announced would remove it.
+    for step in &plan.steps {
+        if let Step::Make { file } = step
+            && layout.path(file).exists()
+        {
+            return Err(InstallError::Taken(layout.path(file)));
+        }
+    }
     if (means.stop)() {
         return Err(InstallError::Interrupted);
     }
-    let count = plan.steps.len().to_string();
-    let mut records = vec![Record {
-        number: plan.number,
-        step: "change".to_owned(),
-        mark: Mark::Planned,
-        fields: [
-            ("kind", plan.kind),
-            ("about", &plan.about),
-            ("steps", &count),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec(),
-    }];
-    let planned = |step: &Step| step.record(plan.number, Mark::Planned);
-    records.extend(plan.steps.iter().map(planned));
+    let mut records = vec![plan.heading()];
+    records.extend(plan.marked(Mark::Planned, |_| true));
+    records.extend(plan.marked(Mark::Begin, |step| !step.commits()));
     journal.append(&records)?;
-    let mut committed = false;
-    for (at, step) in plan.steps.iter().enumerate() {
-        let stopped = !committed && (means.stop)();
-        committed |= step.commits();
-        let taken = match stopped {
-            true => Err(InstallError::Interrupted),
-            false => take(step, plan, layout, means, &mut journal),
-        };
-        if let Err(error) = taken {
-            return Err(undone(error, plan, at, layout, &mut journal));
-        }
+    if let Err(error) = take(plan, layout, means, &mut journal) {
+        return Err(undone(error, plan, layout, &mut journal));
     }
-    journal.append(&[ended(plan.number, Mark::Done)])
+    records = plan.marked(Mark::Done, Step::commits).collect();
+    records.push(ended(plan.number, Mark::Done));
+    journal.append(&records)
 }
 
-/// Undoes a change up to the step at which it failed, and says whether that worked beside why it failed.
+impl Plan {
+    fn heading(&self) -> Record {
+        let count = self.steps.len().to_string();
+        let fields = [
+            ("kind", self.kind),
+            ("about", &self.about),
+            ("steps", &count),
+        ];
+        Record {
+            number: self.number,
+            step: "change".to_owned(),
+            mark: Mark::Planned,
+            fields: fields
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+        }
+    }
+
+    fn marked(&self, mark: Mark, which: fn(&Step) -> bool) -> impl Iterator<Item = Record> {
+        let steps = self.steps.iter().filter(move |step| which(step));
+        steps.map(move |step| step.record(self.number, mark))
+    }
+}
+
+/// All steps, from the first new file to the last that is replaced.
+fn take(
+    plan: &Plan,
+    layout: &Layout,
+    means: &Means<'_>,
+    journal: &mut Journal,
+) -> Result<(), InstallError> {
+    steps::prepare(&plan.steps, layout, &plan.contents, means.stop)?;
+    for step in &plan.steps {
+        if let Step::Grant { file } = step {
+            assert_wanted(means)?;
+            (means.grant)(&layout.windows(file))?;
+        }
+    }
+    assert_wanted(means)?;
+    let mut records: Vec<Record> = plan.marked(Mark::Done, |step| !step.commits()).collect();
+    records.extend(plan.marked(Mark::Begin, Step::commits));
+    journal.append(&records)?;
+    for step in plan.steps.iter().filter(|step| step.commits()) {
+        step.commit(layout)?;
+    }
+    steps::flush(&plan.steps, layout)
+}
+
+fn assert_wanted(means: &Means<'_>) -> Result<(), InstallError> {
+    match (means.stop)() {
+        true => Err(InstallError::Interrupted),
+        false => Ok(()),
+    }
+}
+
+/// Undoes a change that failed, and says whether that worked beside why it failed.
 fn undone(
     error: InstallError,
     plan: &Plan,
-    at: usize,
     layout: &Layout,
     journal: &mut Journal,
 ) -> InstallError {
-    if matches!(error, InstallError::Overtaken(_)) {
-        return error;
-    }
+    let others = match &error {
+        InstallError::Overtaken(_) => return error,
+        InstallError::Taken(path) => Some(path.clone()),
+        _ => None,
+    };
+    let ours = |step: &&Step| match step {
+        Step::Make { file } => others.as_ref() != Some(&layout.path(file)),
+        _ => true,
+    };
+    let steps: Vec<Step> = plan.steps.iter().filter(ours).cloned().collect();
     let error = Box::new(error);
-    match undo(&plan.steps[..=at], plan.number, layout, journal) {
+    match undo(&steps, plan.number, layout, journal) {
         Ok(()) => InstallError::Undone(error),
         Err(undo) => InstallError::NotUndone {
             source: error,
             undo: Box::new(undo),
         },
     }
-}
-
-fn take(
-    step: &Step,
-    plan: &Plan,
-    layout: &Layout,
-    means: &Means<'_>,
-    journal: &mut Journal,
-) -> Result<(), InstallError> {
-    // What lies there is somebody else's: undoing this step must not remove it.
-    if let Step::Make { file } = step
-        && layout.path(file).exists()
-    {
-        return Err(InstallError::Taken(layout.path(file)));
-    }
-    journal.append(&[step.record(plan.number, Mark::Begin)])?;
-    step.perform(layout, &plan.contents, means)?;
-    journal.append(&[step.record(plan.number, Mark::Done)])
 }
 
 /// Undoes the steps that were begun, the last one first.
@@ -150,6 +185,10 @@ fn undo(
 ) -> Result<(), InstallError> {
     let records = journal.read()?.records;
     let has = |step: &Step, mark| records.contains(&step.record(number, mark));
+    // What was written beside the files that were to be replaced lies there since before that was begun.
+    for step in steps {
+        step.tidy(layout)?;
+    }
     for step in steps.iter().rev() {
         // Of one that was taken back already, before a kill, the old bytes may be gone.
         if has(step, Mark::Begin) && !has(step, Mark::Undone) {
@@ -315,6 +354,7 @@ fn highest(folder: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::disk;
     use crate::install::steps::Content;
     use crate::wsl::host::Profile;
 
@@ -420,6 +460,38 @@ mod tests {
         assert!(said.contains("could not be undone"), "{said}");
         let hint = error.hint().unwrap_or_default();
         assert!(!hint.contains("what was begun is undone"), "{hint}");
+    }
+
+    /// Steps are announced together: a kill leaves some that were never begun.
+    #[test]
+    fn what_was_only_announced_is_left_as_it_is() {
+        for (found, left) in [("old", "old"), ("new", "old"), ("theirs", "theirs")] {
+            let (_folder, layout) = profile();
+            let hold = Hold::take(&layout).expect("free");
+            let mut plan = plan();
+            let (file, to, was) = ("state/x", "candidates/0001-x", "backups/0001-x");
+            let small = |file: &str| file.to_owned();
+            plan.steps.push(Step::Put {
+                file: small(file),
+                to: Some(small(to)),
+                was: Some(small(was)),
+            });
+            for (name, text) in [(file, found), (to, "new"), (was, "old")] {
+                disk::replace(&layout.path(name), Some(text.as_bytes())).expect("made");
+            }
+            let litter = disk::litter(&layout.path(file));
+            std::fs::write(&litter, "half").expect("written");
+            let mut records = vec![plan.heading()];
+            records.extend(plan.marked(Mark::Planned, |_| true));
+            records.extend(plan.marked(Mark::Begin, |_| true));
+            let mut journal = Journal::new(layout.journal());
+            journal.append(&records).expect("written");
+            let settled = settle(&layout, &hold).expect("settled").expect("cut off");
+            assert!(!settled.finished);
+            let text = std::fs::read_to_string(layout.path(file)).expect("read");
+            assert_eq!(text, left, "{found}");
+            assert!(!litter.exists() && !layout.config().exists());
+        }
     }
 
     #[test]

@@ -39,8 +39,10 @@ pub struct Expected {
     pub release: String,
     /// A modules disk is configured.
     pub modules: bool,
-    /// `/dev/dxg` was there before.
+    /// Whether `/dev/dxg` has to be there.
     pub gpu: bool,
+    /// What was [missing](missing) before the installation already: it cannot have been lost by it.
+    pub missing: Vec<String>,
 }
 
 /// The places that are looked at; another root in tests.
@@ -86,12 +88,34 @@ pub fn run(expected: &Expected, eyes: &Eyes<'_>) -> Vec<Check> {
     checks.push(tun(eyes));
     checks.push(interop(eyes));
     if expected.gpu {
-        let there = eyes.there("dev/dxg");
-        checks.push(check("gpu", there, "/dev/dxg is there", "/dev/dxg is gone"));
+        checks.push(gpu(eyes));
     }
     checks.push(docker_desktop(eyes));
+    for check in &mut checks {
+        let before = || expected.missing.iter().any(|id| id == check.id);
+        if check.status == Status::Fail && before() {
+            check.status = Status::Unknown;
+            check
+                .summary
+                .push_str(", and was not so before the installation either");
+        }
+    }
     checks
 }
+
+/// What the system of a user may lack whatever kernel runs, of what the checks ask for: where it is missing
+/// before an installation, a trial must not hold it against the new kernel.
+#[must_use]
+pub fn missing(eyes: &Eyes<'_>) -> Vec<String> {
+    let lacked = [interop(eyes), gpu(eyes), docker_desktop(eyes)];
+    let lacked = lacked
+        .into_iter()
+        .filter(|check| check.status != Status::Ok);
+    lacked.map(|check| check.id.to_owned()).collect()
+}
+
+/// The ids that [`missing`] may give.
+pub const MAY_BE_MISSING: [&str; 3] = ["interop", "gpu", "docker-desktop"];
 
 /// What failed, one clause each.
 #[must_use]
@@ -149,6 +173,11 @@ fn tun(eyes: &Eyes<'_>) -> Check {
         status,
         summary,
     }
+}
+
+fn gpu(eyes: &Eyes<'_>) -> Check {
+    let there = eyes.there("dev/dxg");
+    check("gpu", there, "/dev/dxg is there", "/dev/dxg is gone")
 }
 
 /// Under systemd the handler is registered a second time, under another name.
@@ -229,7 +258,7 @@ mod tests {
         ("proc/filesystems", "nodev\toverlay\n\text4\n\tiso9660\n"),
     ];
 
-    fn failed(without: &str, modprobe: i32) -> Vec<&'static str> {
+    fn failed(without: &str, modprobe: i32, missing: &[&str]) -> Vec<&'static str> {
         let kept: Vec<_> = GOOD
             .into_iter()
             .filter(|(file, _)| *file != without)
@@ -252,6 +281,7 @@ mod tests {
             release: "6.6-x".to_owned(),
             modules: true,
             gpu: true,
+            missing: missing.iter().map(|id| (*id).to_owned()).collect(),
         };
         let checks = run(&expected, &eyes);
         let failed = checks.iter().filter(|check| check.status == Status::Fail);
@@ -270,7 +300,41 @@ mod tests {
             ("proc/filesystems", 0, &["docker-desktop"]),
         ];
         for (without, modprobe, expected) in table {
-            assert_eq!(failed(without, modprobe), expected, "without {without}");
+            let lost = failed(without, modprobe, &[]);
+            assert_eq!(lost, expected, "without {without}");
         }
+    }
+
+    #[test]
+    fn what_was_missing_before_is_not_lost() {
+        for (without, id, lost) in [
+            ("proc/sys/fs/binfmt_misc/WSLInterop-late", "interop", false),
+            ("proc/filesystems", "docker-desktop", false),
+            ("proc/filesystems", "interop", true),
+            // What our own build has to bring is never excused.
+            ("proc/mounts", "interop", true),
+        ] {
+            assert_eq!(
+                !failed(without, 0, &[id]).is_empty(),
+                lost,
+                "{without} {id}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_before_an_installation() {
+        let runner = Script::default();
+        let missing = |files: &[(&str, &str)]| {
+            let folder = system(files);
+            missing(&Eyes {
+                root: folder.path().to_owned(),
+                release: "6.6-x".to_owned(),
+                root_user: false,
+                runner: &runner,
+            })
+        };
+        assert_eq!(missing(&GOOD), [""; 0]);
+        assert_eq!(missing(&[]), MAY_BE_MISSING);
     }
 }

@@ -1,15 +1,19 @@
 //! The one door through which an installation changes the Windows side.
 //!
-//! In: a path and content. Out: a file that is there whole and was read back, or an error. A file is
-//! either new ([`make`], [`copy`]) or replaced by rename ([`replace`]); none is ever written over. Must
-//! not know what the files are for.
+//! In: paths and content. Out: files that are there whole and were read back, or an error. A file is
+//! either new ([`write_all`]) or replaced by rename ([`replace`], [`replace_by_litter`]); none is ever written
+//! over. Must not know what the files are for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
+use super::InstallError;
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
 
@@ -17,6 +21,8 @@ use crate::files::{self, FileError};
 const LITTER: &str = ".wslk-new";
 /// Bytes copied at once.
 const CHUNK: usize = 1 << 20;
+/// Bytes after which a copy is flushed and read back as far as it is.
+const WINDOW: u64 = 32 << 20;
 
 /// The content of a file, or `None` where there is no such file.
 pub(super) fn bytes_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
@@ -43,58 +49,197 @@ pub(super) fn folders_with(folder: &Path, file: &str) -> Result<Vec<String>, Fil
     Ok(names)
 }
 
-/// Makes a file that must not be there yet, and the folders above it.
-pub(super) fn make(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    files::create_dir(path.parent().unwrap_or(Path::new("/")))?;
-    let error = |source| FileError::new("write", path, source);
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(error)?;
-    file.write_all(bytes).map_err(error)?;
+/// Where the bytes of a new file come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// From here.
+    Bytes(Vec<u8>),
+    /// From another file, whose digest is known.
+    Copy {
+        /// That file.
+        from: PathBuf,
+        /// What it must be.
+        sha256: Sha256,
+    },
+}
+
+/// A file that is to be written.
+pub(super) struct New<'a> {
+    /// Its name, which must be free.
+    pub path: PathBuf,
+    /// What it will hold.
+    pub content: &'a Content,
+    /// It is the [litter] of a replacement: what an earlier one left gives way.
+    pub is_litter: bool,
+}
+
+/// Writes all files and has them on the disk, read back, before it returns; after an error or a stop some are
+/// there, whole or not.
+///
+/// They are flushed side by side, after the last was written: many flushes at once take the time of two or
+/// three. Large ones go to the disk and are read back while they are still being copied.
+pub(super) fn write_all(all: &[New<'_>], stop: &dyn Fn() -> bool) -> Result<(), InstallError> {
+    thread::scope(|scope| {
+        let (mut copies, mut small) = (Vec::new(), Vec::new());
+        for new in all {
+            if !new.is_litter && stop() {
+                return Err(InstallError::Interrupted);
+            }
+            let file = new.create()?;
+            match new.content {
+                Content::Bytes(bytes) => {
+                    let written = (&file).write_all(bytes);
+                    written.map_err(|source| FileError::new("write", &new.path, source))?;
+                    small.push((new, file, bytes));
+                }
+                Content::Copy { from, sha256 } => {
+                    let file = Arc::new(file);
+                    let (tell, written) = mpsc::channel();
+                    let landed = Landed::new(Arc::clone(&file), written);
+                    let proof = scope.spawn(move || hash(landed));
+                    copies.push((new, sha256, proof));
+                    pass_on(from, &file, &new.path, &tell, stop)?;
+                }
+            }
+        }
+        let mut landings = Vec::new();
+        for (new, file, bytes) in small {
+            landings.push(scope.spawn(move || land(new, &file, bytes)));
+        }
+        for proof in landings {
+            joined(proof.join())??;
+        }
+        copies
+            .into_iter()
+            .try_for_each(|(new, sha256, proof)| new.assert_is(*sha256, joined(proof.join())?))
+    })
+}
+
+impl New<'_> {
+    fn create(&self) -> Result<File, InstallError> {
+        files::create_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+        let mut options = File::options();
+        options.read(true).write(true);
+        match self.is_litter {
+            true => options.create(true).truncate(true),
+            false => options.create_new(true),
+        };
+        options.open(&self.path).map_err(|source| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return InstallError::Taken(self.path.clone());
+            }
+            FileError::new("write", &self.path, source).into()
+        })
+    }
+
+    fn assert_is(&self, expected: Sha256, found: io::Result<Sha256>) -> Result<(), InstallError> {
+        let found = found.map_err(|source| FileError::new("read back", &self.path, source))?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(InstallError::Differs {
+            path: self.path.clone(),
+            expected,
+            found,
+        })
+    }
+}
+
+/// Copies, and tells how far it has come whenever there is something to flush.
+fn pass_on(
+    from: &Path,
+    mut to: &File,
+    path: &Path,
+    tell: &mpsc::Sender<u64>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), InstallError> {
+    let read = |source| FileError::new("read", from, source);
+    let mut from = File::open(from).map_err(read)?;
+    let mut buffer = vec![0; CHUNK];
+    let (mut at, mut told) = (0, 0);
+    loop {
+        let n = from.read(&mut buffer).map_err(read)?;
+        if n > 0 && stop() {
+            return Err(InstallError::Interrupted);
+        }
+        let written = to.write_all(&buffer[..n]);
+        written.map_err(|source| FileError::new("copy to", path, source))?;
+        at += n as u64;
+        if at - told >= WINDOW || n == 0 {
+            // Who no longer listens has met an error, and tells it.
+            let _heard = tell.send(at);
+            told = at;
+        }
+        if n == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What of a growing file is on the disk, as read back from there.
+struct Landed {
+    file: Arc<File>,
+    /// How far it is written; ends when it is whole.
+    written: mpsc::Receiver<u64>,
+    at: u64,
+    flushed: u64,
+}
+
+impl Landed {
+    fn new(file: Arc<File>, written: mpsc::Receiver<u64>) -> Self {
+        Self {
+            file,
+            written,
+            at: 0,
+            flushed: 0,
+        }
+    }
+}
+
+impl Read for Landed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.flushed {
+            let Ok(written) = self.written.recv() else {
+                return Ok(0);
+            };
+            let written = self.written.try_iter().last().unwrap_or(written);
+            // Through the handle that wrote: Windows flushes no other.
+            self.file.sync_all()?;
+            forget(&self.file);
+            self.flushed = written;
+        }
+        let left = usize::try_from(self.flushed - self.at).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        let n = self.file.read_at(&mut buffer[..length], self.at)?;
+        match n {
+            0 => Err(io::Error::other("it has become shorter")),
+            _ => {
+                self.at += n as u64;
+                Ok(n)
+            }
+        }
+    }
+}
+
+/// Has a file on the disk, and looks at what it is there.
+fn land(new: &New<'_>, file: &File, bytes: &[u8]) -> Result<(), FileError> {
+    let error = |source| FileError::new("write", &new.path, source);
     file.sync_all().map_err(error)?;
-    match fs::read(path).map_err(error)? == bytes {
+    match fs::read(&new.path).map_err(error)? == bytes {
         true => Ok(()),
         false => Err(error(io::Error::other("it reads back differently"))),
     }
 }
 
-/// Copies a file to a name that must be free, and reads the copy back from the disk.
-///
-/// Returns the digest of the copy as read back; what was read from the original is compared by the
-/// caller, who knows what it must be. Nothing if it was stopped, which leaves a part of the copy.
-pub(super) fn copy(
-    from: &Path,
-    path: &Path,
-    stop: &dyn Fn() -> bool,
-) -> Result<Option<Sha256>, FileError> {
-    files::create_dir(path.parent().unwrap_or(Path::new("/")))?;
-    let error = |source| FileError::new("copy to", path, source);
-    let mut original = File::open(from).map_err(|source| FileError::new("read", from, source))?;
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(error)?;
-    if !pass_on(&mut original, &mut file, stop).map_err(error)? {
-        return Ok(None);
-    }
-    file.sync_all().map_err(error)?;
-    drop(file);
-    digest(path).map(Some)
+fn joined<T>(ended: thread::Result<T>) -> Result<T, FileError> {
+    let died = || io::Error::other("a thread died");
+    ended.map_err(|_| FileError::new("flush", Path::new("what was written"), died()))
 }
 
-/// Whether it was let go on to the end.
-fn pass_on(from: &mut File, to: &mut File, stop: &dyn Fn() -> bool) -> io::Result<bool> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(true),
-            _ if stop() => return Ok(false),
-            n => to.write_all(&buffer[..n])?,
-        }
-    }
+/// Has the next reading go to the disk. Only a hint: a file system that does not know it reads from wherever it
+/// likes.
+fn forget(file: &File) {
+    let _advice = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 /// The digest of what is on the disk, not of what our own cache remembers.
@@ -103,12 +248,11 @@ fn pass_on(from: &mut File, to: &mut File, stop: &dyn Fn() -> bool) -> io::Resul
 pub(super) fn digest(path: &Path) -> Result<Sha256, FileError> {
     let error = |source| FileError::new("read back", path, source);
     let file = File::open(path).map_err(error)?;
-    // Only a hint: a file system that does not know it reads from wherever it likes.
-    let _advice = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    forget(&file);
     hash(file).map_err(error)
 }
 
-fn hash(mut file: File) -> io::Result<Sha256> {
+fn hash(mut file: impl Read) -> io::Result<Sha256> {
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<u8>>(4);
         let hasher = scope.spawn(move || {
@@ -129,6 +273,15 @@ fn hash(mut file: File) -> io::Result<Sha256> {
             .join()
             .map_err(|_| io::Error::other("the hashing thread died"))
     })
+}
+
+/// Puts the [litter] of a file, written whole and flushed, in its place; false if there is none.
+pub(super) fn replace_by_litter(path: &Path) -> Result<bool, FileError> {
+    match fs::rename(litter(path), path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(FileError::new("replace", path, source)),
+    }
 }
 
 /// Replaces a file whole by rename, or makes it; `None` removes it.
@@ -160,12 +313,17 @@ pub(super) fn litter(path: &Path) -> PathBuf {
 
 /// Removes a file; one that is not there is fine.
 pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+    if remove_unflushed(path)? {
+        flush_folder(path);
+    }
+    Ok(())
+}
+
+/// The same, with its folder still to be [flushed](flush_folders); false if there was none.
+pub(super) fn remove_unflushed(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
-        Ok(()) => {
-            flush_folder(path);
-            Ok(())
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(FileError::new("remove", path, source)),
     }
 }
@@ -176,9 +334,22 @@ pub(super) fn remove_empty(folder: &Path) {
     let _stays = fs::remove_dir(folder);
 }
 
-/// A folder on a Windows disk need not be flushable; its files were, one by one.
+/// Has the names in the folders of these files on the disk.
+pub(super) fn flush_folders(paths: &[PathBuf]) {
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    thread::scope(|scope| {
+        for folder in folders {
+            scope.spawn(move || flush(folder));
+        }
+    });
+}
+
 fn flush_folder(path: &Path) {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    flush(path.parent().unwrap_or(Path::new("/")));
+}
+
+/// A folder on a Windows disk need not be flushable; its files were, one by one.
+fn flush(folder: &Path) {
     let _unsupported = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
@@ -193,20 +364,65 @@ pub(super) fn free_space(folder: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn written(path: &Path, content: &Content) -> Result<(), InstallError> {
+        let new = New {
+            path: path.to_owned(),
+            content,
+            is_litter: false,
+        };
+        write_all(&[new], &|| false)
+    }
+
+    fn copy_of(from: &Path, bytes: &[u8]) -> Content {
+        Content::Copy {
+            from: from.to_owned(),
+            sha256: Sha256::of(bytes),
+        }
+    }
+
     #[test]
     fn nothing_is_written_over() {
         let folder = tempfile::tempdir().expect("a folder");
         let (original, path) = (folder.path().join("o"), folder.path().join("new/file"));
-        make(&original, b"content").expect("made");
-        assert_eq!(
-            copy(&original, &path, &|| false).expect("copied"),
-            Some(Sha256::of("content"))
+        let bytes = Content::Bytes(b"content".to_vec());
+        let copy = copy_of(&original, b"content");
+        written(&original, &bytes).expect("made");
+        written(&path, &copy).expect("copied");
+        for content in [&bytes, &copy] {
+            let taken = written(&path, content);
+            assert!(matches!(taken, Err(InstallError::Taken(_))), "{taken:?}");
+        }
+        let other = folder.path().join("other");
+        let wrong = written(&other, &copy_of(&original, b"other"));
+        assert!(
+            matches!(wrong, Err(InstallError::Differs { .. })),
+            "{wrong:?}"
         );
-        assert!(copy(&original, &path, &|| false).is_err());
-        let stopped = copy(&original, &folder.path().join("other"), &|| true);
-        assert_eq!(stopped.expect("no error"), None);
-        assert!(make(&path, b"other").is_err());
         assert_eq!(fs::read(&path).expect("read"), b"content");
+    }
+
+    #[test]
+    fn a_large_copy_is_read_back_while_it_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (original, path) = (folder.path().join("o"), folder.path().join("c"));
+        for size in [0, 1, WINDOW as usize, WINDOW as usize * 2 + 12_345] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at / 7 % 251) as u8).collect();
+            fs::write(&original, &bytes).expect("written");
+            written(&path, &copy_of(&original, &bytes)).expect("copied");
+            assert!(fs::read(&path).expect("read") == bytes, "{size}");
+            fs::remove_file(&path).expect("removed");
+            let wrong = written(&path, &copy_of(&original, b"other"));
+            assert!(matches!(wrong, Err(InstallError::Differs { .. })), "{size}");
+            fs::remove_file(&path).expect("removed");
+        }
+        let all = [New {
+            path,
+            content: &copy_of(&original, b"x"),
+            is_litter: false,
+        }];
+        let asked = std::cell::Cell::new(0);
+        let stopped = write_all(&all, &|| asked.replace(asked.get() + 1) > 5);
+        assert!(matches!(stopped, Err(InstallError::Interrupted)));
     }
 
     #[test]

@@ -110,6 +110,11 @@ pub enum InstallError {
     /// The user stopped it.
     #[error("stopped")]
     Interrupted,
+    /// The user stopped it when it was installed already, and before WSL went down for the trial.
+    #[error(
+        "stopped before WSL was restarted: {0} is installed and configured, and has not run yet"
+    )]
+    NotRestarted(String),
     /// It failed on the way, and what was begun is undone.
     #[error(transparent)]
     Undone(Box<Self>),
@@ -241,9 +246,15 @@ impl InstallError {
             | Self::NotUndone { .. }
             | Self::Busy(_)
             | Self::Overtaken(_) => return self.hint_of_a_change(),
+            Self::NotRestarted(build) => {
+                return Some(format!(
+                    "`wslk install {build} --restart` goes on; `wsl --shutdown` in Windows starts it too, on trial; \
+                     `wslk rollback` takes it back"
+                ));
+            }
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
-                "`wslk rollback stock` needs neither, and begins a new one"
+                "`wslk rollback` needs neither: it goes to the stock kernel then, and begins a new one"
             }
             Self::NoSuchGeneration(_) => {
                 "`wslk status` lists what is installed; `wslk install BUILD` installs another"

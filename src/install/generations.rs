@@ -98,6 +98,9 @@ pub struct Trial {
     pub boot: String,
     /// Whether a script on the Windows side sees to it.
     pub guarded: bool,
+    /// What of the checks' subjects was missing before; nothing where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<String>>,
 }
 
 /// Exact bytes of `.wslconfig` for each way, as files below our folder; nothing stands for no file.
@@ -364,6 +367,7 @@ mod tests {
             since: 5,
             boot: "b".to_owned(),
             guarded: true,
+            missing: None,
         });
         assert_eq!(Generations::parse(&known.render()), Ok(known.clone()));
         let newer = known.render().replace("\"schema\": 1", "\"schema\": 2");

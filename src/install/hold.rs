@@ -1,6 +1,7 @@
 //! The lock of one Windows side: whoever changes something there, or undoes it, holds it.
 //!
-//! In: the layout. Out: a [`Hold`], released when dropped, also by a kill. Must not wait.
+//! In: the layout. Out: a [`Hold`], released when dropped, also by a kill. Must not wait
+//! for longer than a person would.
 //!
 //! The lock of a `WSLK_HOME` is not enough: journal, kernels and `.wslconfig` belong to a Windows user, and two
 //! homes (two distributions, root beside a user) see the same ones.
@@ -25,7 +26,16 @@ impl Hold {
     /// Takes the lock, and makes our folder if it is not there yet. [`InstallError::Busy`] if somebody else
     /// has it.
     pub fn take(layout: &Layout) -> Result<Self, InstallError> {
-        let lock = match Lock::take(&layout.lock()) {
+        Self::taken(Lock::take(&layout.lock()), layout)
+    }
+
+    /// The same, but waits a few seconds for somebody else; `tell` is called once, if it comes to that.
+    pub fn wait(layout: &Layout, tell: &dyn Fn()) -> Result<Self, InstallError> {
+        Self::taken(Lock::wait(&layout.lock(), tell), layout)
+    }
+
+    fn taken(lock: Result<Lock, LockError>, layout: &Layout) -> Result<Self, InstallError> {
+        let lock = match lock {
             Ok(lock) => Some(lock),
             Err(LockError::Held(_)) => {
                 return Err(InstallError::Busy(layout.folder().linux.clone()));

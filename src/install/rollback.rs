@@ -127,6 +127,7 @@ fn trial(known: &Generations, choice: Choice, change: u32, moment: &Moment) -> O
         since: moment.now,
         boot: moment.boot.clone(),
         guarded: false,
+        missing: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The steps that a change to the Windows side consists of: each can be written down, done, and undone.
 //!
-//! In: a [`Step`] and where everything is. Out: the step done, done again, or taken back; doing or undoing
-//! one twice is the same as once. Steps that make new files come first and change nothing that WSL reads;
+//! In: [`Step`]s and where everything is. Out: them done, done again, or taken back; doing or undoing
+//! one twice is the same as once, and undoing one that was only announced does nothing. Steps that make new files come first and change nothing that WSL reads;
 //! from the first step that replaces something on ([`Step::commits`]) every file it needs is already
 //! there, so that a change that was cut off can always be finished or undone from the journal alone.
 
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
-use super::disk;
+pub use super::disk::Content;
+use super::disk::{self, New};
 use super::journal::{Mark, Record};
 use super::layout::Layout;
-use crate::digest::Sha256;
 use crate::files;
 use crate::wsl::path::WindowsPath;
 use crate::wsl::wslconfig::WslConfig;
@@ -50,20 +50,6 @@ pub enum Step {
     Remove {
         /// The folder.
         folder: String,
-    },
-}
-
-/// Where the bytes of a new file come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// From here.
-    Bytes(Vec<u8>),
-    /// From another file, whose digest is known.
-    Copy {
-        /// That file.
-        from: PathBuf,
-        /// What it must be.
-        sha256: Sha256,
     },
 }
 
@@ -175,17 +161,35 @@ impl Step {
         })
     }
 
-    /// Does it for the first time.
-    pub fn perform(
-        &self,
-        layout: &Layout,
-        contents: &Contents,
-        means: &Means<'_>,
-    ) -> Result<(), InstallError> {
+    /// Puts in place what [`prepare`] wrote; the folders are still to be [flushed](flush). Only for what
+    /// [commits](Self::commits).
+    pub(super) fn commit(&self, layout: &Layout) -> Result<(), InstallError> {
+        let committed = match (self.replaces(layout)?, self.candidate()) {
+            (Some(path), Some(_)) => disk::replace_by_litter(&path)?,
+            (Some(path), None) => disk::remove_unflushed(&path)?,
+            (None, _) => false,
+        };
+        match committed {
+            true => Ok(()),
+            // It is more than a file, or somebody cleaned up in between.
+            false => self.finish(layout),
+        }
+    }
+
+    /// The file that it replaces or removes.
+    fn replaces(&self, layout: &Layout) -> Result<Option<PathBuf>, InstallError> {
+        Ok(match self {
+            Self::Switch { .. } => Some(config(layout)?),
+            Self::Put { file, .. } => Some(layout.path(file)),
+            _ => None,
+        })
+    }
+
+    /// The file with the new bytes of what it replaces.
+    fn candidate(&self) -> Option<&str> {
         match self {
-            Self::Make { file } => make(layout, file, contents.get(file), means.stop),
-            Self::Grant { file } => (means.grant)(&layout.windows(file)),
-            Self::Switch { .. } | Self::Put { .. } | Self::Remove { .. } => self.finish(layout),
+            Self::Switch { to, .. } | Self::Put { to, .. } => to.as_deref(),
+            _ => None,
         }
     }
 
@@ -201,11 +205,11 @@ impl Step {
         }
     }
 
-    /// Removes what a kill left of a replacement that is in place.
+    /// Removes what a kill left of a replacement, in place or not even begun.
     pub fn tidy(&self, layout: &Layout) -> Result<(), InstallError> {
-        match self {
-            Self::Switch { .. } => Ok(disk::remove(&disk::litter(&config(layout)?))?),
-            _ => Ok(()),
+        match self.replaces(layout)? {
+            Some(path) => Ok(disk::remove(&disk::litter(&path))?),
+            None => Ok(()),
         }
     }
 
@@ -240,18 +244,26 @@ impl Step {
             }
             Self::Grant { .. } | Self::Remove { .. } => Ok(()),
             Self::Switch { was, .. } => {
-                let path = config(layout)?;
-                disk::remove(&disk::litter(&path))?;
+                self.tidy(layout)?;
                 // What the user wrote since is not ours to take back.
                 match self.is_in_place(layout)? {
-                    true => put(layout, &path, was.as_deref()),
+                    true => put(layout, &config(layout)?, was.as_deref()),
                     false => Ok(()),
                 }
             }
-            Self::Put { file, was, .. } => {
+            Self::Put { file, to, was } => {
+                self.tidy(layout)?;
                 let path = layout.path(file);
-                disk::remove(&disk::litter(&path))?;
-                put(layout, &path, was.as_deref())
+                let ours = match bytes(layout, to.as_deref()) {
+                    Ok(bytes) => disk::bytes_if_there(&path)? == bytes,
+                    Err(InstallError::Gone(_)) => true,
+                    Err(error) => return Err(error),
+                };
+                // It was not begun, or the Windows side wrote since.
+                match ours {
+                    true => put(layout, &path, was.as_deref()),
+                    false => Ok(()),
+                }
             }
         }
     }
@@ -332,26 +344,45 @@ fn put(layout: &Layout, path: &Path, to: Option<&str>) -> Result<(), InstallErro
     Ok(disk::replace(path, bytes.as_deref())?)
 }
 
-fn make(
+/// Writes every new file of a change, and beside each file that it will replace the new one: all is on the disk,
+/// read back, before anything is replaced.
+pub(super) fn prepare(
+    steps: &[Step],
     layout: &Layout,
-    file: &str,
-    content: Option<&Content>,
+    contents: &Contents,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), InstallError> {
-    let path = layout.path(file);
-    match content {
-        Some(Content::Bytes(bytes)) => Ok(disk::make(&path, bytes)?),
-        Some(Content::Copy { from, sha256 }) => match disk::copy(from, &path, stop)? {
-            None => Err(InstallError::Interrupted),
-            Some(found) if found == *sha256 => Ok(()),
-            Some(found) => Err(InstallError::Differs {
+    let mut all = Vec::new();
+    for step in steps {
+        if let Step::Make { file } = step {
+            let path = layout.path(file);
+            let gone = || InstallError::Gone(path.clone());
+            all.push(New {
+                content: contents.get(file).ok_or_else(gone)?,
                 path,
-                expected: *sha256,
-                found,
-            }),
-        },
-        None => Err(InstallError::Gone(path)),
+                is_litter: false,
+            });
+        }
+        let content = step.candidate().and_then(|file| contents.get(file));
+        if let (Some(path), Some(content)) = (step.replaces(layout)?, content) {
+            all.push(New {
+                path: disk::litter(&path),
+                content,
+                is_litter: true,
+            });
+        }
     }
+    disk::write_all(&all, stop)
+}
+
+/// Has on the disk what was [committed](Step::commit).
+pub(super) fn flush(steps: &[Step], layout: &Layout) -> Result<(), InstallError> {
+    let mut paths = Vec::new();
+    for step in steps {
+        paths.extend(step.replaces(layout)?);
+    }
+    disk::flush_folders(&paths);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use crate::artefact::{self, Build, BuildRef, Store};
 use crate::boot::{self, BootReport};
 use crate::build::Builder;
 use crate::error::Error;
-use crate::files::Lock;
 use crate::kconfig::Base;
 use crate::settings::{Control, STOCK, Settings};
 use crate::smoke::{Comparison, SmokeReport};
@@ -38,7 +37,7 @@ pub fn boot_with_control(
     name: &BuildRef,
     control: &Control,
 ) -> Result<Controlled, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = boot_test_of(context, settings, &builder, &build)?;

@@ -25,7 +25,7 @@ use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
 use crate::build::{Builder, Engine, Image};
 use crate::error::Error;
 use crate::exec::Runner;
-use crate::files::Lock;
+use crate::files::{Lock, LockError};
 use crate::home::Home;
 use crate::kconfig::{Arch, Card, KernelConfig, NotAnArch, Symbol};
 use crate::process::{self, Interrupt};
@@ -48,6 +48,18 @@ pub struct Context {
     pub interrupt: Interrupt,
     /// This very program, which the guest of a boot test runs too.
     pub program: PathBuf,
+}
+
+impl Context {
+    /// The lock of the home; another command is waited for a few seconds.
+    fn lock(&self) -> Result<Lock, LockError> {
+        Lock::wait(&self.home.lock(), &|| self.waits())
+    }
+
+    fn waits(&self) {
+        self.reporter
+            .note("another wslk is at work: waiting a few seconds for it");
+    }
 }
 
 /// A source tree and its audited configuration.
@@ -87,7 +99,7 @@ pub fn fetch(
     settings: &Settings,
     want: Option<TagQuery>,
 ) -> Result<SourceTree, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     fetch_locked(context, settings, want)
 }
 
@@ -97,7 +109,7 @@ pub fn configure(
     settings: &Settings,
     want: Option<TagQuery>,
 ) -> Result<Configured, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     let prepared = Prepared::new(context, settings, want)?;
     let config = prepared.configure(context, settings)?;
     Ok(Configured {
@@ -113,7 +125,7 @@ pub fn explain(
     want: Option<TagQuery>,
     symbol: &Symbol,
 ) -> Result<Card, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     Prepared::new(context, settings, want)?.explain(context, settings, symbol)
 }
 
@@ -127,7 +139,7 @@ pub fn build(
     want: Option<TagQuery>,
     boot: bool,
 ) -> Result<Built, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     let prepared = Prepared::new(context, settings, want)?;
     let store = Store::new(&context.home);
     let (build, fresh) = match prepared.known(context, &store)? {
@@ -151,7 +163,7 @@ pub fn boot(
     settings: &Settings,
     name: &BuildRef,
 ) -> Result<(Build, BootReport), Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = boot_test(context, settings, &builder, &build)?;

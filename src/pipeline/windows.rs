@@ -40,7 +40,7 @@ pub struct WindowsSide {
 impl WindowsSide {
     /// The lock of the home, for who changes something.
     fn lock(&self, context: &Context) -> Result<Option<Lock>, Error> {
-        let wanted = (!self.only_look).then(|| Lock::take(&context.home.lock()));
+        let wanted = (!self.only_look).then(|| context.lock());
         Ok(wanted.transpose()?)
     }
 }
@@ -172,9 +172,10 @@ impl<'a> Host<'a> {
     }
 
     /// The lock of the Windows side, for who changes something; not before our folder is there.
-    fn hold(&self, side: &WindowsSide) -> Result<Option<Hold>, InstallError> {
+    fn hold(&self, context: &Context, side: &WindowsSide) -> Result<Option<Hold>, InstallError> {
         let wanted = !side.only_look && self.layout.folder().linux.exists();
-        wanted.then(|| Hold::take(&self.layout)).transpose()
+        let tell = || context.waits();
+        wanted.then(|| Hold::wait(&self.layout, &tell)).transpose()
     }
 
     /// Puts in order what is not; who does not hold the lock says so, and leaves it.
@@ -207,6 +208,15 @@ fn around(context: &Context) -> (Surroundings, Option<Windows<'_>>) {
 fn remembered(context: &Context) -> Option<Layout> {
     let text = files::read_if_there(&context.home.windows()).ok()??;
     Layout::remembered(&text)
+}
+
+fn remember(context: &Context, layout: &Layout) -> Result<(), Error> {
+    let path = context.home.windows();
+    let known = files::read_if_there(&path).ok().flatten();
+    match known.as_deref() == Some(&layout.remember()) {
+        true => Ok(()),
+        false => Ok(files::replace(&path, layout.remember())?),
+    }
 }
 
 /// What a command that has nothing to do with the Windows side does first: what was cut off is finished or
@@ -243,7 +253,11 @@ fn put_in_order(
             let expected = Expected {
                 release: generation.release.clone(),
                 modules: generation.modules.is_some(),
-                gpu: false,
+                gpu: trial
+                    .missing
+                    .as_ref()
+                    .is_some_and(|all| !all.iter().any(|id| id == "gpu")),
+                missing: trial.missing.clone().unwrap_or_default(),
             };
             check::failures(&check::run(&expected, &eyes(context)))
         },
@@ -264,7 +278,7 @@ pub fn install(
     let _lock = side.lock(context)?;
     let host = Host::find(context, side)?;
     let facts = preflight::windows(host.windows.as_ref())?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     host.recover(hold.as_ref(), context)?;
     let build = Store::new(&context.home).find(&options.build)?;
     context.reporter.stage("install", build.id().to_string());
@@ -273,14 +287,21 @@ pub fn install(
     }
     let gate = Gate::pass(build, options.untested.clone())?;
     let site = host.site()?;
+    if site.config()?.is_safe_mode() {
+        let note = "safeMode=true in .wslconfig: WSL boots its stock kernel, whatever is installed, until that \
+                    line is gone";
+        context.reporter.warn(note);
+    }
     if !options.restart && arrival::is_in_place(&site, gate.build()) {
         return Ok(Installed::nothing_to_do(&site, gate.build()));
     }
+    let missing = inside(&host).then(|| check::missing(&eyes(context)));
     let around = Circumstances {
+        check: check_command(context, missing.as_deref()),
+        missing,
         windows: facts,
         restart: options.restart,
         distro: distro(&host, options)?,
-        check: check_command(context),
         now: now(),
         boot: host.surroundings.boot.clone(),
     };
@@ -291,9 +312,13 @@ pub fn install(
     if options.restart {
         agreed(&running_distros(&host)?)?;
     }
-    files::replace(&context.home.windows(), site.layout.remember())?;
+    remember(context, &site.layout)?;
     carry_out(context, &host, &site, &plan, hold)?;
     if options.restart {
+        // From its first committing step on the installation went on to its end; all that runs in WSL need not.
+        if context.interrupt.is_set() {
+            return Err(InstallError::NotRestarted(plan.about).into());
+        }
         start_guard(&host, &site, plan.number)?;
     }
     Ok(Installed {
@@ -318,24 +343,27 @@ fn distro(host: &Host<'_>, options: &InstallOptions) -> Result<String, Error> {
     })
 }
 
+fn inside(host: &Host<'_>) -> bool {
+    host.surroundings.wsl() == Wsl::Two
+}
+
 /// The trial's script runs this in the distribution. A path that two shells might read otherwise is not used.
-fn check_command(context: &Context) -> String {
+fn check_command(context: &Context, missing: Option<&[String]>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    match context
-        .program
-        .to_str()
-        .filter(|path| path.chars().all(plain))
-    {
-        Some(path) => {
-            let gpu = if Path::new("/dev/dxg").exists() {
-                " --gpu"
-            } else {
-                ""
-            };
-            format!("{path} trial-check{gpu}")
-        }
-        None => String::new(),
+    let path = context.program.to_str();
+    let Some(path) = path.filter(|path| path.chars().all(plain)) else {
+        return String::new();
+    };
+    let gone = |id: &&&str| missing.is_some_and(|missing| missing.iter().any(|gone| gone == *id));
+    let missed: Vec<&str> = check::MAY_BE_MISSING.iter().filter(gone).copied().collect();
+    let mut command = format!("{path} trial-check");
+    if missing.is_some() && !missed.contains(&"gpu") {
+        command.push_str(" --gpu");
     }
+    for id in missed.iter().filter(|id| **id != "gpu") {
+        command.push_str(&format!(" --without {id}"));
+    }
+    command
 }
 
 fn running_distros(host: &Host<'_>) -> Result<Vec<String>, InstallError> {
@@ -357,7 +385,7 @@ fn start_guard(host: &Host<'_>, site: &Site, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Goes back. To stock it goes whatever is damaged.
+/// Goes back. To stock it goes whatever is damaged, and without a name it goes at least there.
 pub fn rollback(
     context: &Context,
     side: &WindowsSide,
@@ -365,14 +393,19 @@ pub fn rollback(
 ) -> Result<RolledBack, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     let site = host
         .recover(hold.as_ref(), context)
         .and_then(|()| Ok(host.site()?));
     let (plan, site) = match site {
         Ok(site) => (rollback::plan(&site, target, &host.moment())?, site),
-        Err(error) if *target == Target::Stock => {
+        Err(error) if goes_to_stock(target, &error) => {
             context.reporter.warn(error.chain());
+            if *target == Target::Previous {
+                let note =
+                    "what worked before is not known any more: back to the stock kernel instead";
+                context.reporter.warn(note);
+            }
             let site = Site::read_anyhow(host.layout.clone())?;
             let plan = rollback::plan_anyhow(&site)?;
             if !side.only_look && is_damaged(&error, &site)? {
@@ -396,6 +429,21 @@ pub fn rollback(
     })
 }
 
+/// Whether the way back is to stock, though it cannot be planned from what is there.
+fn goes_to_stock(target: &Target, error: &Error) -> bool {
+    let forgotten = || {
+        matches!(
+            error,
+            Error::Install(InstallError::Generations { .. } | InstallError::Journal { .. })
+        )
+    };
+    match target {
+        Target::Stock => true,
+        Target::Previous => forgotten(),
+        Target::Build(_) => false,
+    }
+}
+
 /// Whether the journal itself is at fault: a sound one is needed to settle what it tells of.
 fn is_damaged(error: &Error, site: &Site) -> Result<bool, InstallError> {
     let history = install::journal::Journal::new(site.layout.journal()).read()?;
@@ -407,9 +455,11 @@ fn is_damaged(error: &Error, site: &Site) -> Result<bool, InstallError> {
 pub fn status(context: &Context, side: &WindowsSide) -> Result<Status, Error> {
     let host = Host::known(context, side)?;
     // Whoever holds a lock does the same; to look, nobody has to wait.
-    let there = host.layout.folder().linux.exists();
-    let lock = there.then(|| side.lock(context).ok()).flatten().flatten();
-    let hold = lock.as_ref().and_then(|_| host.hold(side).ok().flatten());
+    let wanted = !side.only_look && host.layout.folder().linux.exists();
+    let lock = wanted
+        .then(|| Lock::take(&context.home.lock()).ok())
+        .flatten();
+    let hold = lock.as_ref().and_then(|_| Hold::take(&host.layout).ok());
     host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let release = host.release();
@@ -454,7 +504,7 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
 pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
-    let hold = host.hold(side)?;
+    let hold = host.hold(context, side)?;
     host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
     let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
@@ -472,7 +522,8 @@ fn carry_out(
     hold: Option<Hold>,
 ) -> Result<(), Error> {
     // The first of all changes makes the folder that the lock lies in.
-    let hold = hold.map_or_else(|| Hold::take(&site.layout), Ok)?;
+    let tell = || context.waits();
+    let hold = hold.map_or_else(|| Hold::wait(&site.layout, &tell), Ok)?;
     let grant = |file: &WindowsPath| match &host.windows {
         Some(windows) => windows.let_read(file).map_err(|error| {
             let version = windows.version().ok().flatten();
@@ -490,13 +541,18 @@ fn carry_out(
 }
 
 /// Checks the running system for the script that tries a kernel.
-pub fn trial_check(context: &Context, gpu: bool) -> Result<Vec<Check>, Error> {
+pub fn trial_check(
+    context: &Context,
+    gpu: bool,
+    missing: Vec<String>,
+) -> Result<Vec<Check>, Error> {
     let surroundings = surroundings();
     let modules = Path::new("/lib/modules").join(&surroundings.release);
     let expected = Expected {
         release: surroundings.release,
         modules: modules.exists(),
         gpu,
+        missing,
     };
     let mut checks = check::run(&expected, &eyes(context));
     checks.extend(memory_scenario(context));

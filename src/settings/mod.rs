@@ -72,6 +72,16 @@ pub enum SettingsError {
         /// What was expected.
         reason: String,
     },
+    /// A value is not one of those that its flag takes.
+    #[error("{flag} {value}: {reason}")]
+    Flag {
+        /// The flag.
+        flag: String,
+        /// The value as given.
+        value: String,
+        /// What was expected.
+        reason: String,
+    },
     /// A key has no default: the embedded file is broken.
     #[error("the embedded defaults lack {0}")]
     NoDefault(&'static str),
@@ -126,7 +136,7 @@ impl SettingsError {
         match self {
             Self::File(fault) => fault.advice.clone(),
             Self::Read(error) => error.hint().map(str::to_owned),
-            Self::Value { .. } | Self::NoDefault(_) => None,
+            Self::Value { .. } | Self::Flag { .. } | Self::NoDefault(_) => None,
         }
     }
 }

@@ -197,12 +197,30 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
+    let [flag, ..] = &candidates;
+    let by_flag = flag.is_some();
     let value = pick(key, candidates)?;
-    value.parse().map_err(|e: T::Err| SettingsError::Value {
-        key,
-        reason: e.to_string(),
-        value,
+    value.parse().map_err(|e: T::Err| {
+        let reason = e.to_string();
+        match by_flag {
+            // Whoever typed a flag has not heard of the key.
+            true => SettingsError::Flag {
+                flag: flag_of(key),
+                value,
+                reason,
+            },
+            false => SettingsError::Value { key, value, reason },
+        }
     })
+}
+
+/// The flag that wins over a key: it has the name of the key's last part, but for one.
+fn flag_of(key: &str) -> String {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    match last {
+        "upstream" => "--source".to_owned(),
+        other => format!("--{other}"),
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +279,26 @@ mod tests {
             [PathBuf::from("/here/a.config"), "b.config".into()]
         );
         assert_eq!(settings.limits.memory, Some(2 << 20));
+    }
+
+    #[test]
+    fn a_bad_flag_is_named_and_no_key() {
+        let flags = |source: Option<&str>, engine: Option<&str>| Overrides {
+            source: source.map(str::to_owned),
+            engine: engine.map(str::to_owned),
+            ..Overrides::default()
+        };
+        for (flags, name) in [
+            (flags(Some("/proc"), None), "--source /proc: "),
+            (flags(None, Some("lxc")), "--engine lxc: "),
+        ] {
+            let error = resolved(flags, "").expect_err("refused").to_string();
+            assert!(error.starts_with(name), "{error}");
+            assert!(
+                !error.contains("upstream") && !error.contains("build."),
+                "{error}"
+            );
+        }
     }
 
     #[test]

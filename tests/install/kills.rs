@@ -335,7 +335,7 @@ fn killed_while_recovering() {
     };
     let reverted = "number=0001\r\nverdict=reverted\r\nto=previous\r\nreason=why\r\n";
     let blessed = "number=0001\r\nverdict=blessed\r\nto=current\r\n";
-    let amid_copies = |bench: &Bench| cut_at(bench, "fsync", 12);
+    let amid_copies = |bench: &Bench| cut_at(bench, "write", 12);
     // The first is for us to remember where, then .wslconfig's; the last is what is known.
     let at_the_end = |bench: &Bench| cut_at(bench, "rename", 5);
     let blessing = |bench: &Bench| verdict(bench, blessed);

@@ -4,6 +4,7 @@
 
 mod bench;
 mod doctor;
+mod flushes;
 mod kills;
 mod refusals;
 mod requirements;

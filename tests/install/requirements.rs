@@ -183,6 +183,21 @@ fn r9_a_setting_is_never_silently_ignored() {
 }
 
 #[test]
+fn r9_safe_mode_is_told_before_a_kernel_that_it_would_hide() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    for (line, told) in [
+        ("safeMode=TRUE", true),
+        ("safeMode=false", false),
+        ("#", false),
+    ] {
+        bench.write_config(format!("[wsl2]\n{line}\n"));
+        let (_, talk) = bench.ends(&["install"], 0);
+        assert_eq!(talk.contains("safeMode=true in .wslconfig"), told, "{talk}");
+    }
+}
+
+#[test]
 fn r10_the_running_kernel_is_told_by_its_release() {
     let bench = Bench::wsl();
     let mut kernel = Kernel::new("a");

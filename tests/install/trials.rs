@@ -133,6 +133,33 @@ fn a_kernel_that_runs_and_fails_its_checks_is_taken_back() {
 }
 
 #[test]
+fn what_was_missing_before_the_installation_is_not_held_against_the_kernel() {
+    let bench = Bench::wsl();
+    let mut kernel = Kernel::new("a");
+    kernel.modules = None;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    release.trim().clone_into(&mut kernel.release);
+    bench.publish(&kernel);
+    bench.ends(&["install"], 0);
+    let trial = fs::read_to_string(bench.w("state/trial.txt")).unwrap();
+    assert!(trial.contains("trial-check --without interop"), "{trial}");
+    let status = bench.status();
+    let reason = status["generations"][0]["reason"].to_string();
+    assert!(!reason.contains("WSLInterop"), "{status}");
+    let without = [
+        "trial-check",
+        "--without",
+        "interop",
+        "--without",
+        "docker-desktop",
+    ];
+    let output = bench.wslk(&without).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said = said + &String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("error: the binfmt handler"), "{said}");
+}
+
+#[test]
 fn the_check_of_the_running_system_says_what_is_wrong() {
     let bench = Bench::wsl();
     let (document, _) = bench.ends(&["trial-check"], 9);

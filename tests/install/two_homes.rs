@@ -52,6 +52,25 @@ fn a_change_at_work_is_left_alone_by_another_home() {
 }
 
 #[test]
+fn a_command_waits_for_another_that_soon_ends() {
+    let bench = Bench::new();
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    for file in [bench.path("home/lock"), bench.w("lock")] {
+        let lock = fs::File::open(&file).unwrap();
+        lock.lock().unwrap();
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            drop(lock);
+        });
+        let (done, talk) = bench.ends(&["rollback"], 0);
+        assert_eq!(done["changed"], true, "{}", file.display());
+        assert!(talk.contains("waiting a few seconds"), "{talk}");
+        ends.join().unwrap();
+    }
+}
+
+#[test]
 fn a_look_from_another_home_takes_nothing_from_an_installation() {
     for _ in 0..5 {
         let bench = Bench::new();
@@ -141,8 +160,8 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
     bench.publish(&Kernel::new("a"));
     let old = state(&bench);
     let (mut stopped, mut finished) = (0, 0);
-    for n in (1..60).step_by(3) {
-        let status = injected(&bench, &format!("inject=fsync:signal=INT:when={n}"));
+    for n in 1..40 {
+        let status = injected(&bench, "write", &format!("signal=INT:when={n}"));
         let installed = bench.config_text().contains("kernel=");
         match status.code() {
             Some(130) => {
@@ -163,6 +182,34 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
 }
 
 #[test]
+fn ctrl_c_after_the_switch_does_not_go_on_to_restart() {
+    if !can_inject() {
+        return;
+    }
+    let bench = Bench::wsl();
+    let id = bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    bench.ends(&["rollback"], 0);
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=rename"])
+        .args(["-e", "inject=rename:signal=INT:when=1"])
+        .arg(assert_cmd::cargo::cargo_bin("wslk"))
+        .args(["install", "--restart", "--yes", "--json"])
+        .envs(bench.environment())
+        .env("WSL_DISTRO_NAME", "Fake")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped before WSL was restarted"), "{said}");
+    assert!(said.contains(&format!("install {id} --restart")), "{said}");
+    assert!(!bench.calls().contains("start wslk trial"));
+    assert_eq!(bench.status()["configured"], id.as_str());
+    bench.ends(&["rollback"], 0);
+    assert_eq!(bench.config(), None);
+}
+
+#[test]
 fn a_full_disk_leaves_nothing_half_done() {
     if !can_inject() {
         return;
@@ -171,14 +218,15 @@ fn a_full_disk_leaves_nothing_half_done() {
     bench.publish(&Kernel::new("a"));
     let old = state(&bench);
     let mut refused = 0;
-    for n in (2..60).step_by(3) {
-        let status = injected(&bench, &format!("inject=fsync:error=ENOSPC:when={n}"));
+    let writes = (2..40).map(|n| ("write", n));
+    for (call, n) in writes.chain((1..6).map(|n| ("fsync", n))) {
+        let status = injected(&bench, call, &format!("error=ENOSPC:when={n}"));
         let now = state(&bench);
         let (_, talk) = bench.ends(&["status"], 0);
         if !status.success() && !bench.config_text().contains("kernel=") {
             refused += 1;
-            assert_eq!(now, old, "full at {n}");
-            assert!(!talk.contains("was cut off"), "full at {n}: {talk}");
+            assert_eq!(now, old, "full at {call} {n}");
+            assert!(!talk.contains("was cut off"), "full at {call} {n}: {talk}");
         }
         fs::remove_dir_all(bench.drive()).unwrap();
         fs::create_dir_all(bench.profile().join("AppData/Local")).unwrap();
@@ -187,7 +235,7 @@ fn a_full_disk_leaves_nothing_half_done() {
 }
 
 /// An installation to which something happens at one of its system calls.
-fn injected(bench: &Bench, inject: &str) -> std::process::ExitStatus {
+fn injected(bench: &Bench, call: &str, what: &str) -> std::process::ExitStatus {
     std::process::Command::new("strace")
         .args([
             "-f",
@@ -195,9 +243,9 @@ fn injected(bench: &Bench, inject: &str) -> std::process::ExitStatus {
             "-o",
             "/dev/null",
             "-e",
-            "trace=fsync",
+            &format!("trace={call}"),
             "-e",
-            inject,
+            &format!("inject={call}:{what}"),
         ])
         .arg(assert_cmd::cargo::cargo_bin("wslk"))
         .args(["install", "--windows-home"])

@@ -73,6 +73,27 @@ fn the_way_to_another_build_is_looked_at_too() {
 }
 
 #[test]
+fn a_rollback_that_knows_nothing_more_goes_to_stock_and_says_so() {
+    for file in ["state/generations.json", "journal"] {
+        let (bench, id) = installed();
+        damage(&bench, file, "junk");
+        if file == "journal" {
+            let torn = "\0\0garbage\nmore\n0001 change planned sum=0\n\n";
+            fs::write(bench.w(file), torn).unwrap();
+            damage(&bench, "state/generations.json", "half");
+        }
+        let hint = bench.refuses(&["rollback", &id], "is damaged");
+        assert!(hint.contains("wslk rollback"), "{hint}");
+        let (done, talk) = bench.ends(&["rollback"], 0);
+        assert_eq!(done["configured"], "stock", "{file}");
+        assert!(talk.contains("is damaged"), "{talk}");
+        assert!(talk.contains("back to the stock kernel instead"), "{talk}");
+        assert_eq!(bench.config_text(), USERS, "{file}");
+        bench.ends(&["install"], 0);
+    }
+}
+
+#[test]
 fn a_trial_that_failed_goes_back_without_its_damaged_way() {
     let (bench, _) = installed();
     damage(&bench, "candidates/0001-good.wslconfig", "empty");

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::grammar::{Setting, Standing};
+use super::grammar::{Setting, Standing, Statement};
 use super::place::{place, removal};
 use super::undo::Edited;
 use super::{KERNEL, KERNEL_MODULES, Key, WslConfig};
@@ -109,28 +109,49 @@ impl WslConfig {
 
     pub(super) fn with_source(&self, key: Key, source: &str) -> Self {
         let (place, text) = place(self, key, source);
-        self.splice(place, &text)
+        self.splice(&[(place, &text)])
     }
 
     pub(super) fn without(&self, key: Key) -> Self {
-        let mut config = self.clone();
-        for (statement, setting) in self.settings().collect::<Vec<_>>().into_iter().rev() {
-            if setting
-                .standing(self.text(), key.section, key.name)
-                .is_some()
-            {
-                let (place, rest) = removal(config.text(), statement, setting);
-                config = config.splice(place, rest);
-            }
+        let text = self.text();
+        let is_its = |(_, setting): &(&Statement, &Setting)| {
+            let standing = setting.standing(text, key.section, key.name);
+            standing.is_some()
+        };
+        let lines: Vec<_> = self.settings().filter(is_its).collect();
+        let mut removals = Vec::new();
+        // The nearest stretch below that goes: what is behind it is what will follow.
+        let mut gone = text.len()..text.len();
+        for (statement, setting) in lines.into_iter().rev() {
+            let end = statement.span.end;
+            let behind = if gone.start == end { gone.end } else { end };
+            let (place, rest) = removal(text, statement, setting, &text[behind..]);
+            gone = match rest {
+                "" if place.end == gone.start => place.start..gone.end,
+                "" => place.clone(),
+                _ => place.start..place.start,
+            };
+            removals.push((place, rest));
         }
-        config
+        removals.reverse();
+        match removals.is_empty() {
+            true => self.clone(),
+            false => self.splice(&removals),
+        }
     }
 
-    /// Puts `new` in the place of a part of the text.
-    fn splice(&self, place: Range<usize>, new: &str) -> Self {
-        let bytes = self.decoded.bytes(&place);
-        let mut all = self.bytes().to_vec();
-        all.splice(bytes, self.encoding.encode(new));
+    /// Puts something else in the places of parts of the text, which come in order.
+    fn splice(&self, parts: &[(Range<usize>, &str)]) -> Self {
+        let before = self.bytes();
+        let mut all = Vec::with_capacity(before.len());
+        let mut at = 0;
+        for (place, new) in parts {
+            let bytes = self.decoded.bytes(place);
+            all.extend_from_slice(&before[at..bytes.start]);
+            all.extend(self.encoding.encode(new));
+            at = bytes.end;
+        }
+        all.extend_from_slice(&before[at..]);
         // Text in its own encoding can be read again; if not, the caller's check finds the old file.
         Self::read(all).unwrap_or_else(|_| self.clone())
     }
@@ -201,7 +222,30 @@ fn source(value: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wsl::wslconfig::DEBUG_CONSOLE_LOG;
+    use crate::wsl::wslconfig::{DEBUG_CONSOLE_LOG, Facts, Report};
+
+    /// A file of many thousand lines, all the same: a second for each would be too long, and so would a minute.
+    #[test]
+    fn a_file_of_one_line_over_and_over_is_read_in_no_time() {
+        let since = std::time::Instant::now();
+        let text = format!(
+            "[wsl2]\n{}",
+            "kernel=C:\\\\k\nmemory=1GB\n;\n".repeat(20_000)
+        );
+        let config = read(&text);
+        let found = config.findings(&Facts::unknown());
+        assert!(found.len() > 50_000, "{}", found.len());
+        let drawn = Report::new(".wslconfig", config.text(), &found);
+        let drawn = drawn.expect("there are findings").drawn();
+        assert!(drawn.contains("more"), "{drawn}");
+        let changes = [(KERNEL, None), (KERNEL_MODULES, None)];
+        let edited = config.edit(&changes).expect("edited").config;
+        assert_eq!(
+            edited.text(),
+            format!("[wsl2]\n{}", "memory=1GB\n;\n".repeat(20_000))
+        );
+        assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
+    }
 
     pub(in crate::wsl::wslconfig) fn read(text: &str) -> WslConfig {
         WslConfig::read(text.into()).unwrap()

@@ -11,6 +11,9 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
 use super::encoding::Encoding;
 use super::grammar::Fault;
 
+/// So many findings are drawn; of a file with more, people mend these first. Drawing takes longer with each.
+const DRAWN: usize = 50;
+
 /// One thing that is wrong, or not what it seems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -246,6 +249,8 @@ impl fmt::Display for Finding {
 pub struct Report {
     source: NamedSource<String>,
     findings: Vec<Finding>,
+    /// Findings beyond those that are drawn.
+    more: usize,
 }
 
 impl Report {
@@ -254,7 +259,8 @@ impl Report {
     pub fn new(name: &str, text: &str, findings: &[Finding]) -> Option<Self> {
         (!findings.is_empty()).then(|| Self {
             source: NamedSource::new(name, text.to_owned()),
-            findings: findings.to_vec(),
+            findings: findings.iter().take(DRAWN).cloned().collect(),
+            more: findings.len().saturating_sub(DRAWN),
         })
     }
 
@@ -281,7 +287,7 @@ impl fmt::Display for Report {
                     f,
                     "{}: {first} (and {} more)",
                     self.source.name(),
-                    rest.len()
+                    rest.len() + self.more
                 )
             }
         }
@@ -303,7 +309,10 @@ impl Diagnostic for Report {
                 None => hint,
             }
         };
-        let advice: Vec<String> = self.findings.iter().map(advice).collect();
+        let mut advice: Vec<String> = self.findings.iter().map(advice).collect();
+        if self.more > 0 {
+            advice.push(format!("and {} more findings below", self.more));
+        }
         Some(Box::new(advice.join("\n")))
     }
 

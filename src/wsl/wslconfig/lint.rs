@@ -13,7 +13,7 @@ use super::grammar::{
     Bad, END_OF_TEXT, Fault, Kind, Section, Setting, Statement, readable, statements,
 };
 use super::keys::{self, Known, Type};
-use super::{KERNEL, KERNEL_MODULES, Key, WslConfig};
+use super::{KERNEL, KERNEL_MODULES, Key, SAFE_MODE, WslConfig, is_true};
 
 /// What the linter is told about the computer.
 pub struct Facts<'a> {
@@ -275,9 +275,7 @@ impl Lint<'_> {
                 .corrected
                 .map(|value| self.with(statement, &place, &value));
             self.add(line, place.clone(), problem, corrected);
-        } else if known.name == "safeMode"
-            && ["true", "1"].contains(&&*setting.value.to_ascii_lowercase())
-        {
+        } else if known.name == SAFE_MODE.name && is_true(&setting.value) {
             self.add(line, place.clone(), Problem::SafeMode, None);
         }
         let key = known.full_name();

@@ -45,6 +45,14 @@ pub const KERNEL_MODULES: Key = Key::wsl2("kernelModules");
 /// A file that the kernel's log is appended to.
 pub const DEBUG_CONSOLE_LOG: Key = Key::wsl2("debugConsoleLogFile");
 
+/// Boots the stock kernel with as little as possible.
+const SAFE_MODE: Key = Key::wsl2("safeMode");
+
+/// Whether WSL takes a value for yes.
+fn is_true(value: &str) -> bool {
+    ["true", "1"].contains(&&*value.to_ascii_lowercase())
+}
+
 impl Key {
     const fn wsl2(name: &'static str) -> Self {
         Self {
@@ -156,6 +164,13 @@ impl WslConfig {
             kernel: value(KERNEL),
             modules: value(KERNEL_MODULES),
         }
+    }
+
+    /// Whether WSL boots its stock kernel whatever kernel is named.
+    #[must_use]
+    pub fn is_safe_mode(&self) -> bool {
+        let value = self.value(SAFE_MODE.section, SAFE_MODE.name);
+        value.is_some_and(|value| is_true(&value))
     }
 
     fn settings(&self) -> impl Iterator<Item = (&Statement, &Setting)> {

@@ -129,17 +129,18 @@ fn at_end(config: &WslConfig, block: &str) -> (Range<usize>, String) {
 }
 
 /// How a setting's line goes: the part of the text to take away, and what stays in its place. A trailing
-/// comment stays, and what is before it.
+/// comment stays, and what is before it. `behind` is what will follow the line.
 pub(super) fn removal(
     text: &str,
     statement: &Statement,
     setting: &Setting,
+    behind: &str,
 ) -> (Range<usize>, &'static str) {
     let Range { start, end } = statement.span;
     if let Some(comment) = setting.comment {
         return (setting.name.start..comment, "");
     }
-    if text[..start].ends_with('\r') && text[end..].starts_with('\n') {
+    if text[..start].ends_with('\r') && behind.starts_with('\n') {
         // Without a line between them the two would become one line end.
         let line = text[start..end].trim_end_matches(['\r', '\n']);
         return (start..start + line.len(), " ");
