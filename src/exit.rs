@@ -78,7 +78,9 @@ fn source(error: &SourceError) -> Exit {
 
 fn kconfig(error: &KconfigError) -> Exit {
     match error {
-        KconfigError::Conflict(_) | KconfigError::Contract(_) => Exit::Contract,
+        KconfigError::Conflict(_) | KconfigError::Contract(_) | KconfigError::Unreviewed(_) => {
+            Exit::Contract
+        }
         KconfigError::Input(_)
         | KconfigError::OtherArch { .. }
         | KconfigError::NoOwnConfig(_)

@@ -71,6 +71,7 @@ fn help_fits_a_screen_and_names_every_verb() {
         "tags",
         "fetch",
         "config",
+        "drift",
         "explain",
         "build",
         "boot",

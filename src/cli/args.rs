@@ -86,6 +86,8 @@ pub enum Verb {
     Fetch(FetchArgs),
     /// Merge and audit the kernel configuration.
     Config(ConfigArgs),
+    /// Say what changed between the configurations of two kernels, and fail on what nobody has accepted.
+    Drift(DriftArgs),
     /// Say what a kernel option is, what it will be and why.
     Explain(ExplainArgs),
     /// Build a kernel and its modules disk, and boot-test them.
@@ -305,6 +307,32 @@ pub struct ExplainArgs {
     /// Where `olddefconfig` runs.
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// `wslk drift`
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// The kernel before: a tag or series, a build id, or a configuration file.
+    #[arg(value_name = "OLD")]
+    pub old: String,
+    /// The kernel after, likewise.
+    #[arg(value_name = "NEW")]
+    pub new: String,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// Where `olddefconfig` runs.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Write it as Markdown, whole.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// The file with the accepted changes [default: kernel-configs/reviews.toml].
+    #[arg(long, value_name = "FILE")]
+    pub reviews: Option<PathBuf>,
 }
 
 /// `wslk build`

@@ -5,6 +5,7 @@
 
 mod args;
 mod doctor;
+mod drift;
 mod nightly;
 mod outlook;
 mod output;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
         Verb::Tags(args) => verbs::tags(&session, args),
         Verb::Fetch(args) => verbs::fetch(&session, args),
         Verb::Config(args) => verbs::config(&session, args),
+        Verb::Drift(args) => return drift::drift(&session, args),
         Verb::Explain(args) => verbs::explain(&session, args),
         Verb::Build(args) => verbs::build(&session, args),
         Verb::Boot(args) => return verbs::boot(&session, args),

@@ -60,6 +60,11 @@ impl Output {
                 hint: error.hint(),
             }));
         }
+        self.talk(error);
+    }
+
+    /// Tells people on standard error what is wrong beside an answer that was given.
+    pub(super) fn talk(&self, error: &Error) {
         let (bold, plain) = if self.colour {
             ("\x1b[1;31m", "\x1b[0m")
         } else {

@@ -71,6 +71,13 @@ pub enum Fault {
         /// What would be right.
         expected: &'static str,
     },
+    /// A table of a TOML file is not as it must be.
+    Table {
+        /// What is wrong.
+        message: String,
+        /// The key that may have been meant.
+        meant: Option<String>,
+    },
 }
 
 impl Fault {
@@ -105,6 +112,7 @@ impl Fault {
                 format!("CONFIG_{symbol} is of type {expected}: it cannot be {value}")
             }
             Self::Directive { name, .. } => format!("`{name}` is not understood"),
+            Self::Table { message, .. } => message.clone(),
         }
     }
 
@@ -130,8 +138,26 @@ impl Fault {
             Self::UnknownSymbol { nearest, .. } => format!("did you mean {}?", alternatives(nearest)),
             Self::WrongType { expected, .. } => format!("it takes {}", expected.legal_values()),
             Self::Directive { expected, .. } => (*expected).to_owned(),
+            Self::Table { meant: Some(key), .. } => format!("did you mean `{key}`?"),
+            Self::Table { .. } => "an entry is [[accept]] with symbol, from, to, since, why and who".to_owned(),
         }
     }
+}
+
+/// The known key nearest to an unknown one, out of serde's own list, so that there is no second list;
+/// `None` where none is near, or where the message is about something else.
+#[must_use]
+pub fn nearest_key(message: &str) -> Option<String> {
+    let mut words = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
+    let unknown = words.next()?;
+    let (known, distance) = words
+        .map(|known| (known, strsim::damerau_levenshtein(unknown, known)))
+        .min_by_key(|(_, distance)| *distance)?;
+    (distance <= known.len().div_ceil(2)).then(|| known.to_owned())
 }
 
 fn alternatives(nearest: &[Symbol]) -> String {
@@ -163,17 +189,22 @@ impl InputError {
     pub(super) fn check(
         file: &Arc<str>,
         text: &Arc<str>,
-        mut problems: Vec<Problem>,
+        problems: Vec<Problem>,
     ) -> Result<(), Self> {
-        if problems.is_empty() {
-            return Ok(());
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Self::new(file, text, problems)),
         }
+    }
+
+    /// An error about `file`; there is at least one problem.
+    pub(super) fn new(file: &Arc<str>, text: &Arc<str>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.at.start);
-        Err(Self {
+        Self {
             file: Arc::clone(file),
             text: Arc::clone(text),
             problems,
-        })
+        }
     }
 
     /// The file's name as it was given.

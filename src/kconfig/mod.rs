@@ -5,6 +5,7 @@
 //! base + fragments ─▶ merge ─▶ the tree's own olddefconfig ─▶ audit ─▶ KernelConfig
 //! [parse] [fragment]  [merge]  [Solver], done by the builder   [audit], reasons by [explain]
 //!                                                              from the tree's symbols [index]
+//! two of those, and their trees' symbols ─▶ what changed [drift]
 //! ```
 //!
 //! In: a [`ConfigRequest`] and a [`Solver`]. Out: a [`KernelConfig`]: the final text and its
@@ -14,6 +15,7 @@
 pub mod audit;
 mod blame;
 pub mod card;
+pub mod drift;
 pub mod explain;
 pub mod fault;
 pub mod fragment;
@@ -36,6 +38,7 @@ use crate::files::{self, FileError};
 
 pub use self::audit::{Audit, Finding, Verdict};
 pub use self::card::Card;
+pub use self::drift::{Drift, Reviews};
 pub use self::explain::Explanation;
 pub use self::fault::InputError;
 pub use self::fragment::{Fragment, Request};
@@ -162,6 +165,9 @@ pub enum KconfigError {
     /// The final configuration breaks a promise.
     #[error("the final configuration is not what was asked for\n{}", .0.broken().trim_end())]
     Contract(Box<Audit>),
+    /// Changes of the contract that nobody accepted.
+    #[error(transparent)]
+    Unreviewed(Box<drift::Unreviewed>),
     /// A kept audit cannot be read.
     #[error("{} is no audit", path.display())]
     BadAudit {
@@ -200,6 +206,7 @@ impl KconfigError {
             Self::NoSymbol { nearest, .. } if nearest.is_empty() => None,
             Self::NoSymbol { nearest, .. } => Some(format!("similar: {}", names(nearest))),
             Self::Contract(audit) => audit.advice(),
+            Self::Unreviewed(changes) => Some(changes.hint()),
             Self::BadAudit { .. } => {
                 Some("the build was made by another version: build again".to_owned())
             }

@@ -6,6 +6,7 @@
 
 mod control;
 mod doors;
+pub mod drift;
 mod inputs;
 mod outlook;
 mod prepared;

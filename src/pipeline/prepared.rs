@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::source::{self, PatchSet, SourceTree, TagQuery};
 
 /// The fragments of the profile, then the user's own.
-fn wishes(settings: &Settings) -> Result<Vec<Fragment>, Error> {
+pub(super) fn wishes(settings: &Settings) -> Result<Vec<Fragment>, Error> {
     let profiles = Profiles::embedded();
     let mut fragments = profiles.fragments(profiles.profile(&settings.profile)?)?;
     for path in &settings.fragments {
@@ -156,6 +156,18 @@ impl Prepared {
         Ok(kconfig::resolve(&request, &door, &context.reporter)?)
     }
 
+    /// The configuration and what it was made from, whether or not the contract is kept.
+    pub(super) fn configured(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<kconfig::Configured, Error> {
+        self.builder.remove_leftovers(&context.reporter)?;
+        let tree = self.patched(context, settings)?;
+        let (door, request) = self.config_request(context, &tree);
+        Ok(kconfig::configure(&request, &door, &context.reporter)?)
+    }
+
     /// What `explain` shows of an option, whether or not the contract is kept.
     pub(super) fn explain(
         &self,
@@ -163,10 +175,7 @@ impl Prepared {
         settings: &Settings,
         symbol: &Symbol,
     ) -> Result<Card, Error> {
-        self.builder.remove_leftovers(&context.reporter)?;
-        let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, &tree);
-        let configured = kconfig::configure(&request, &door, &context.reporter)?;
+        let configured = self.configured(context, settings)?;
         let mut fragments = Profiles::embedded().all_fragments()?;
         fragments.extend(self.fragments.iter().cloned());
         Ok(Card::of(symbol, &configured, &fragments)?)

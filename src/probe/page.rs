@@ -2,12 +2,13 @@
 //!
 //! In: a [`CapabilityReport`]. Out: HTML that is also well-formed XML. Must not fetch, run or embed anything,
 //! and must not let text of a driver be anything but text: the template escapes all of it. Colour never carries
-//! a meaning alone: each verdict has a word and a symbol, each curve a label, a dash and a mark.
+//! a meaning alone: each verdict has a word and a symbol.
 
 use askama::Template;
 
 use super::account::{Curve, Figure};
 use super::{CapabilityReport, Machine, ProbeError, Row, Verdict};
+use crate::report::html::{self, Place, Plot};
 
 /// Draws the page.
 ///
@@ -28,7 +29,7 @@ pub fn page(report: &CapabilityReport) -> Result<String, ProbeError> {
 }
 
 #[derive(Template)]
-#[template(path = "page.html", config = "src/probe/askama.toml")]
+#[template(path = "page.html", config = "src/report/html/askama.toml")]
 struct View<'a> {
     took: String,
     counts: Vec<Count>,
@@ -188,48 +189,6 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-const WIDTH: u32 = 380;
-const HEIGHT: u32 = 230;
-const LEFT: u32 = 40;
-const RIGHT: u32 = WIDTH - 76;
-const TOP: u32 = 14;
-const BOTTOM: u32 = HEIGHT - 30;
-/// Labels of curves keep this distance.
-const APART: f64 = 15.0;
-
-struct Plot {
-    title: &'static str,
-    /// The curves in words, for who does not see them.
-    spoken: String,
-    width: u32,
-    height: u32,
-    left: u32,
-    right: u32,
-    bottom: u32,
-    x: Vec<Tick>,
-    y: Vec<Tick>,
-    lines: Vec<Line>,
-    numbers: Vec<Vec<String>>,
-}
-
-struct Tick {
-    at: f64,
-    label: String,
-}
-
-struct Line {
-    class: &'static str,
-    label: String,
-    label_at: f64,
-    points: String,
-    marks: Vec<Mark>,
-}
-
-struct Mark {
-    x: f64,
-    y: f64,
-}
-
 fn plots(rows: &[Row]) -> Vec<Plot> {
     let curves: Vec<&Curve> = rows.iter().flat_map(|row| &row.curves).collect();
     [
@@ -250,14 +209,15 @@ fn plot(title: &'static str, curves: &[&Curve]) -> Plot {
     let mut sizes: Vec<u64> = points().map(|point| point.bytes.max(1)).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let most = points().map(|point| point.gb_per_s).fold(0.0, f64::max);
-    let scale = Scale::new(&sizes, most);
-    let mut lines: Vec<Line> = curves
-        .iter()
-        .zip(["first", "second"].into_iter().cycle())
-        .map(|(curve, class)| line(curve, class, &scale))
-        .collect();
-    keep_apart(&mut lines);
+    let value = |curve: &Curve, size: u64| {
+        let point = curve.points.iter().find(|point| point.bytes.max(1) == size);
+        point.map(|point| point.gb_per_s)
+    };
+    let drawn = |curve: &&Curve| html::Curve {
+        label: curve.memory.clone(),
+        values: sizes.iter().map(|size| value(curve, *size)).collect(),
+        breaks: Vec::new(),
+    };
     let spoken = |curve: &&Curve| {
         let best = curve
             .points
@@ -266,134 +226,22 @@ fn plot(title: &'static str, curves: &[&Curve]) -> Plot {
             .fold(0.0, f64::max);
         format!("{} reaches {best:.1} GB/s", curve.memory)
     };
-    Plot {
-        title,
-        spoken: curves.iter().map(spoken).collect::<Vec<_>>().join(", "),
-        width: WIDTH,
-        height: HEIGHT,
-        left: LEFT,
-        right: RIGHT,
-        bottom: BOTTOM,
-        x: sizes
-            .iter()
-            .map(|size| Tick {
-                at: scale.x(*size),
-                label: short(*size),
-            })
-            .collect(),
-        y: scale.y_ticks(),
-        lines,
-        numbers: numbers(&sizes, curves),
-    }
+    let spoken = curves.iter().map(spoken).collect::<Vec<_>>().join(", ");
+    let drawn: Vec<html::Curve> = curves.iter().map(drawn).collect();
+    Plot::new(title, spoken, "size", &places(&sizes), &drawn)
 }
 
-/// Where sizes and bandwidths lie: sizes by their logarithm.
-struct Scale {
-    least: f64,
-    span: f64,
-    step: f64,
-    top: f64,
-}
-
-impl Scale {
-    fn new(sizes: &[u64], most: f64) -> Self {
-        let log = |size: Option<&u64>| size.map_or(0.0, |size| (*size as f64).log2());
-        let (least, greatest) = (log(sizes.first()), log(sizes.last()));
-        let step = round_step(most / 5.0);
-        Self {
-            least,
-            span: (greatest - least).max(1.0),
-            step,
-            top: ((most / step).ceil() * step).max(step),
-        }
-    }
-
-    fn x(&self, size: u64) -> f64 {
-        let part = ((size.max(1) as f64).log2() - self.least) / self.span;
-        tenth(f64::from(LEFT + 10) + part * f64::from(RIGHT - LEFT - 20))
-    }
-
-    fn y(&self, gb_per_s: f64) -> f64 {
-        tenth(f64::from(BOTTOM) - gb_per_s / self.top * f64::from(BOTTOM - TOP))
-    }
-
-    fn y_ticks(&self) -> Vec<Tick> {
-        let count = (self.top / self.step).round() as u32;
-        (0..=count)
-            .map(|tick| {
-                let value = f64::from(tick) * self.step;
-                let label = match self.step < 1.0 {
-                    true => format!("{value:.1}"),
-                    false => format!("{value:.0}"),
-                };
-                Tick {
-                    at: self.y(value),
-                    label,
-                }
-            })
-            .collect()
-    }
-}
-
-/// The next of 0.1, 0.2, 0.5, 1, 2, 5, 10 …
-fn round_step(step: f64) -> f64 {
-    let mut candidate = 0.1;
-    for factor in [2.0, 2.5, 2.0].into_iter().cycle().take(18) {
-        if candidate >= step {
-            break;
-        }
-        candidate *= factor;
-    }
-    candidate
-}
-
-fn tenth(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn line(curve: &Curve, class: &'static str, scale: &Scale) -> Line {
-    let mark = |point: &super::Point| Mark {
-        x: scale.x(point.bytes),
-        y: scale.y(point.gb_per_s),
+/// Sizes by their logarithm.
+fn places(sizes: &[u64]) -> Vec<Place> {
+    let log = |size: Option<&u64>| size.map_or(0.0, |size| (*size as f64).log2());
+    let (least, greatest) = (log(sizes.first()), log(sizes.last()));
+    let span = (greatest - least).max(1.0);
+    let place = |size: &u64| Place {
+        at: (log(Some(size)) - least) / span,
+        label: short(*size),
+        shown: true,
     };
-    let marks: Vec<Mark> = curve.points.iter().map(mark).collect();
-    let points: Vec<String> = marks
-        .iter()
-        .map(|mark| format!("{},{}", mark.x, mark.y))
-        .collect();
-    Line {
-        class,
-        label: curve.memory.clone(),
-        label_at: marks.last().map_or(0.0, |mark| mark.y) + 4.0,
-        points: points.join(" "),
-        marks,
-    }
-}
-
-/// Moves labels from each other; the upper one stays above.
-fn keep_apart(lines: &mut [Line]) {
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    order.sort_by(|a, b| lines[*a].label_at.total_cmp(&lines[*b].label_at));
-    for pair in order.windows(2) {
-        let (upper, lower) = (lines[pair[0]].label_at, lines[pair[1]].label_at);
-        let lacking = APART - (lower - upper);
-        if lacking > 0.0 {
-            lines[pair[0]].label_at = tenth(upper - lacking / 2.0);
-            lines[pair[1]].label_at = tenth(lower + lacking / 2.0);
-        }
-    }
-}
-
-fn numbers(sizes: &[u64], curves: &[&Curve]) -> Vec<Vec<String>> {
-    let cell = |curve: &Curve, size: u64| {
-        let point = curve.points.iter().find(|point| point.bytes == size);
-        point.map_or_else(String::new, |point| format!("{:.2}", point.gb_per_s))
-    };
-    let row = |size: &u64| {
-        let cells = curves.iter().map(|curve| cell(curve, *size));
-        std::iter::once(short(*size)).chain(cells).collect()
-    };
-    sizes.iter().map(row).collect()
+    sizes.iter().map(place).collect()
 }
 
 /// 65536 is `64K`.
@@ -409,6 +257,7 @@ fn short(bytes: u64) -> String {
 mod tests {
     use super::super::account::Point;
     use super::*;
+    use crate::report::html::{APART, HEIGHT, WIDTH};
 
     /// What a driver might print to see what we make of it.
     const EVIL: &str = "<script>alert('x')</script>&amp;\"]]> <img src=x onerror=y>";
@@ -572,27 +421,12 @@ mod tests {
     }
 
     #[test]
-    fn scales_are_round() {
-        for (step, round) in [
-            (0.01, 0.1),
-            (0.15, 0.2),
-            (0.3, 0.5),
-            (0.9, 1.0),
-            (3.0, 5.0),
-            (11.0, 20.0),
-            (40.0, 50.0),
-        ] {
-            assert!(
-                (round_step(step) - round).abs() < 1e-9,
-                "{step}: {}",
-                round_step(step)
-            );
-        }
-        let scale = Scale::new(&[1 << 16, 1 << 30], 43.0);
-        assert!((scale.top - 50.0).abs() < 1e-9);
-        assert!((scale.y(0.0) - f64::from(BOTTOM)).abs() < 1e-9);
-        assert!((scale.y(50.0) - f64::from(TOP)).abs() < 1e-9);
-        assert!(scale.x(1 << 23) - scale.x(1 << 16) - (scale.x(1 << 30) - scale.x(1 << 23)) < 0.2);
+    fn sizes_lie_by_their_logarithm() {
+        let at: Vec<f64> = places(&[1 << 16, 1 << 23, 1 << 30])
+            .iter()
+            .map(|place| place.at)
+            .collect();
+        assert!(at[0].abs() < 1e-9 && (at[1] - 0.5).abs() < 1e-9 && (at[2] - 1.0).abs() < 1e-9);
     }
 
     #[test]

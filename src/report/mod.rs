@@ -6,6 +6,7 @@
 
 mod cases;
 mod heartbeat;
+pub mod html;
 mod lines;
 mod log;
 mod terminal;

@@ -35,6 +35,8 @@ pub struct Overrides {
     pub base: Option<String>,
     /// `--patches`
     pub patches: Option<PathBuf>,
+    /// `--reviews`
+    pub reviews: Option<PathBuf>,
     /// `--engine`
     pub engine: Option<String>,
     /// `--jobs`

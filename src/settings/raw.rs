@@ -9,6 +9,7 @@ use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
 
 use super::{FileFault, SettingsError};
+use crate::kconfig::fault::nearest_key;
 
 /// A settings file. Nothing is required.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub profile: Option<String>,
     /// More fragments.
     pub fragments: Option<Vec<PathBuf>>,
+    /// Changes of the contract that were accepted.
+    pub reviews: Option<PathBuf>,
 }
 
 /// `[build]`
@@ -122,21 +125,11 @@ fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
     }))
 }
 
-/// "did you mean" out of serde's own list of the known keys, so that there is no second list.
 fn unknown_key_advice(message: &str) -> Option<String> {
-    let mut words = message
-        .strip_prefix("unknown field ")?
-        .split('`')
-        .skip(1)
-        .step_by(2);
-    let unknown = words.next()?;
-    let (known, distance) = words
-        .map(|known| (known, strsim::damerau_levenshtein(unknown, known)))
-        .min_by_key(|(_, distance)| *distance)?;
-    Some(if distance <= known.len().div_ceil(2) {
-        format!("did you mean `{known}`?")
-    } else {
-        "see src/settings/defaults.toml for all keys".to_owned()
+    let unknown = message.starts_with("unknown field ");
+    unknown.then(|| match nearest_key(message) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "see src/settings/defaults.toml for all keys".to_owned(),
     })
 }
 

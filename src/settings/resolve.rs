@@ -36,6 +36,8 @@ pub struct Settings {
     pub base: Option<Base>,
     /// Where kernel patches are, if anywhere.
     pub patches: Option<PathBuf>,
+    /// The file with the accepted changes of the contract; it need not be there.
+    pub reviews: PathBuf,
     /// Which container engine to use.
     pub engine: EngineChoice,
     /// Compilers at once; as many as the builder has processors when silent.
@@ -75,6 +77,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
     let (source, config, build) = (file.source, file.config, file.build);
     let transports = [flags.transport, source.transport, defaults.source.transport];
     let profiles = [flags.profile, config.profile, defaults.config.profile];
+    let reviews = config.reviews.map(|path| place.folder.join(path));
     let own = config.fragments.unwrap_or_default();
     let own = own.iter().map(|path| place.folder.join(path));
     Ok(Settings {
@@ -89,6 +92,10 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         fragments: own.chain(flags.fragments).collect(),
         base: flags.base.as_deref().map(base),
         patches: flags.patches,
+        reviews: pick(
+            "config.reviews",
+            [flags.reviews, reviews, defaults.config.reviews],
+        )?,
         engine: parse(
             "build.engine",
             [flags.engine, build.engine, defaults.build.engine],

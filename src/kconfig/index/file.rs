@@ -72,14 +72,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Entries are visited in the order of the file, so their marks come in the same order.
-    fn line(&mut self, keyword: Keyword, name: &str) -> u32 {
+    fn mark(&mut self, keyword: Keyword, name: &str) -> Option<&'a Mark> {
         let found = self
             .marks
             .clone()
             .position(|mark| mark.keyword == keyword && mark.name == name);
-        found
-            .and_then(|skip| self.marks.nth(skip))
-            .map_or(0, |mark| mark.line)
+        found.and_then(|skip| self.marks.nth(skip))
+    }
+
+    fn line(&mut self, keyword: Keyword) -> u32 {
+        self.mark(keyword, "").map_or(0, |mark| mark.line)
     }
 
     fn entries(&mut self, entries: &[NomEntry], scope: Option<u32>) {
@@ -90,14 +92,14 @@ impl<'a> Reader<'a> {
                     self.config(&config.symbol, &config.attributes, scope)
                 }
                 NomEntry::If(block) => {
-                    let line = self.line(Keyword::If, "");
+                    let line = self.line(Keyword::If);
                     let depends = vec![self.converter.expression(&block.condition)];
                     let inner =
                         self.scope(ScopeKind::If, String::new(), line, depends, None, scope);
                     self.entries(&block.entries, Some(inner));
                 }
                 NomEntry::Menu(menu) => {
-                    let line = self.line(Keyword::Menu, "");
+                    let line = self.line(Keyword::Menu);
                     let depends = menu.depends_on.iter().map(|on| self.depends(on)).collect();
                     let visible = menu
                         .visible
@@ -123,7 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     fn choice(&mut self, choice: &nom_kconfig::entry::Choice, scope: Option<u32>) {
-        let line = self.line(Keyword::Choice, "");
+        let line = self.line(Keyword::Choice);
         let parts = self.parts(&choice.options);
         let (title, visible) = match parts.definition.prompt {
             Some(title) => (title, parts.definition.prompt_if),
@@ -163,10 +165,11 @@ impl<'a> Reader<'a> {
 
     fn config(&mut self, name: &str, attributes: &[Attribute], scope: Option<u32>) {
         let name = name.trim().to_owned();
-        let line = self.line(Keyword::Config, &name);
+        let mark = self.mark(Keyword::Config, &name);
         let mut parts = self.parts(attributes);
         parts.definition.file = self.file.to_owned();
-        parts.definition.line = line;
+        parts.definition.line = mark.map_or(0, |mark| mark.line);
+        parts.definition.help = mark.map(|mark| mark.help.clone()).unwrap_or_default();
         parts.definition.scope = scope;
         self.out.items.push(Item::Config(Box::new(Config {
             name,
@@ -338,6 +341,7 @@ fn unread_config(file: &str, mark: &Mark) -> Item {
     let definition = Definition {
         file: file.to_owned(),
         line: mark.line,
+        help: mark.help.clone(),
         unread: true,
         ..Definition::default()
     };

@@ -23,7 +23,7 @@ use super::tree::TreeFacts;
 use crate::files::{self, FileError};
 
 /// Changes when an index written before cannot be used any more.
-const FORMAT: &str = "wslk kconfig index 1";
+const FORMAT: &str = "wslk kconfig index 2";
 
 /// What a tree's Kconfig files say about one option.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,10 @@ pub struct Definition {
     /// The innermost menu, `if` or choice around it.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<u32>,
-    /// The file could not be parsed: all but name, type and place is unknown.
+    /// Its help text, without the indentation; empty where there is none.
+    #[serde(rename = "h", default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+    /// The file could not be parsed: all but name, type, help and place is unknown.
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
 }

@@ -2,8 +2,8 @@
 //!
 //! In: the file's text and the variables that kbuild sets. Out: [`Prepared`]: the same entries without
 //! help texts, comments and macro definitions, with every quoted text, macro and `source` replaced by
-//! a short token. Lines of entries are noted on the way, for nom-kconfig does not keep them. Must not
-//! change what an entry means.
+//! a short token. Lines and help texts of entries are noted on the way, for nom-kconfig does not keep
+//! them. Must not change what an entry means.
 
 /// A Kconfig file ready to be parsed.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ pub(super) struct Mark {
     pub name: String,
     /// Line, counted from 1.
     pub line: u32,
+    /// The help text without its indentation; empty where there is none.
+    pub help: String,
 }
 
 /// The entries whose lines we keep.
@@ -58,7 +60,7 @@ pub(super) fn prepare(text: &str, variables: &[(&str, &str)]) -> Prepared {
     };
     while let Some((number, line)) = lines.next() {
         if is_help(&line) {
-            lines.skip_help();
+            preparation.help(lines.help());
         } else {
             preparation.line(u32::try_from(number + 1).unwrap_or(u32::MAX), &line);
         }
@@ -92,17 +94,23 @@ impl<'a, I: Iterator<Item = (usize, &'a str)>> Logical<'a, I> {
     }
 
     /// A help text lasts as long as its lines are indented no less than its first.
-    fn skip_help(&mut self) {
+    fn help(&mut self) -> String {
         let mut first = None;
+        let mut text = String::new();
         while let Some((_, line)) = self.lines.peek() {
             if !line.trim().is_empty() {
                 let depth = indentation(line);
-                if depth == 0 || depth < *first.get_or_insert(depth) {
-                    return;
+                let outer = *first.get_or_insert(depth);
+                if depth == 0 || depth < outer {
+                    break;
                 }
+                text.extend(std::iter::repeat_n(' ', depth - outer));
+                text.push_str(line.trim());
             }
+            text.push('\n');
             self.lines.next();
         }
+        text.trim_matches('\n').to_owned()
     }
 }
 
@@ -161,7 +169,15 @@ impl Preparation<'_> {
             keyword,
             name,
             line,
+            help: String::new(),
         });
+    }
+
+    /// A help text belongs to the entry above it.
+    fn help(&mut self, text: String) {
+        if let Some(mark) = self.out.marks.last_mut() {
+            mark.help = text;
+        }
     }
 
     fn source(&mut self, rest: &str) {
@@ -338,6 +354,8 @@ endmenu
             marks,
             [(Keyword::Menu, "", 7), (Keyword::Config, "UNIX", 10)]
         );
+        let helps: Vec<&str> = prepared.marks.iter().map(|m| m.help.as_str()).collect();
+        assert_eq!(helps, ["", "Say \"Y.\n\n config NOT_HERE\nend"]);
     }
 
     proptest! {
