@@ -59,6 +59,7 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
     let works = Works {
         context: &session.context,
         settings: &settings,
+        books: &books,
     };
     if plan || session.global.dry_run {
         let night = Night::begin(&works, &books, &settings.profile)?;

@@ -9,6 +9,8 @@ use crate::source::Tag;
 
 /// The folder of logs, below the site's root.
 const LOGS: &str = "logs";
+/// The folder of what changed in configurations, below the site's root.
+const DRIFT: &str = "drift";
 
 /// The ledger's file and the site's folder.
 #[derive(Debug, Clone)]
@@ -86,6 +88,12 @@ impl Books {
     #[must_use]
     pub fn log(&self, tag: Tag) -> PathBuf {
         self.site.join(self.log_name(tag))
+    }
+
+    /// What changed in a tag's configuration since the tag before, as Markdown (`md`) or as data (`json`).
+    #[must_use]
+    pub fn drift(&self, tag: Tag, form: &str) -> PathBuf {
+        self.site.join(DRIFT).join(format!("{tag}.{form}"))
     }
 
     /// The time, in seconds since 1970.

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
+use super::books::Books;
 use super::ledger::{Blame, DriftFacts, Entry, Failure, Row, Stage};
 use super::line::{Booted, Job, Line, Made};
 use crate::artefact::{self, Build, BuildId, BuildRef};
@@ -13,6 +14,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, FileError};
 use crate::kconfig::Profiles;
+use crate::kconfig::drift::{Change, Kind};
+use crate::pipeline::drift::{Drifted, Version};
 use crate::pipeline::{self, Context, Controlled};
 use crate::report::Lines;
 use crate::settings::Settings;
@@ -26,12 +29,15 @@ pub struct Works<'a> {
     pub context: &'a Context,
     /// What the stages are to do.
     pub settings: &'a Settings,
+    /// Where logs and reports go.
+    pub books: &'a Books,
 }
 
 /// One tag on its way.
 #[derive(Debug)]
 struct Task<'a> {
     context: Context,
+    books: &'a Books,
     settings: &'a Settings,
     tag: Tag,
 }
@@ -58,6 +64,7 @@ impl Line for Works<'_> {
         for path in &self.settings.fragments {
             rules.push(files::read(path)?);
         }
+        rules.extend(files::read_if_there(&self.settings.reviews)?);
         rules.extend(smoke::suite::names());
         Ok(Sha256::of(rules.join("\n")).to_string())
     }
@@ -74,6 +81,7 @@ impl Line for Works<'_> {
                 reporter,
                 ..self.context.clone()
             },
+            books: self.books,
             settings: self.settings,
             tag,
         }))
@@ -85,6 +93,14 @@ impl Line for Works<'_> {
 }
 
 impl Task<'_> {
+    /// For readers: below the site, in the two forms.
+    fn write_drift(&self, drifted: &Drifted) -> Result<(), Error> {
+        let Drifted { drift, reviews, .. } = drifted;
+        files::replace(&self.books.drift(self.tag, "md"), drift.markdown(reviews))?;
+        let json = serde_json::to_string_pretty(drift).unwrap_or_default();
+        Ok(files::replace(&self.books.drift(self.tag, "json"), json)?)
+    }
+
     fn want(&self) -> Option<TagQuery> {
         Some(TagQuery::Exact(self.tag))
     }
@@ -100,9 +116,16 @@ impl Job for Task<'_> {
         pipeline::fetch(&self.context, self.settings, self.want()).map(|_tree| ())
     }
 
-    fn configure(&self, _before: Option<Tag>) -> Result<Option<DriftFacts>, Error> {
+    fn configure(&self, before: Option<Tag>) -> Result<Option<DriftFacts>, Error> {
         pipeline::configure(&self.context, self.settings, self.want())?;
-        Ok(None)
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        let version = |tag| Version::Tag(TagQuery::Exact(tag));
+        let sides = [version(before), version(self.tag)];
+        let drifted = pipeline::drift::drift(&self.context, self.settings, &sides[0], &sides[1])?;
+        self.write_drift(&drifted)?;
+        Ok(Some(drift_facts(before, &drifted)))
     }
 
     fn build(&self) -> Result<Made, Error> {
@@ -138,6 +161,22 @@ impl Job for Task<'_> {
     fn publish(&self, _entry: &Entry) -> Result<String, Error> {
         let site = self.context.home.site();
         Err(FileError::new("publish to", &site, io::ErrorKind::Unsupported.into()).into())
+    }
+}
+
+fn drift_facts(since: Tag, drifted: &Drifted) -> DriftFacts {
+    let Drifted { drift, reviews, .. } = drifted;
+    let change = |change: &&Change| {
+        let (symbol, from, to) = (change.known_as(), &change.from, &change.to);
+        format!("{symbol}: {from} -> {to}")
+    };
+    let changed = [Kind::Renamed, Kind::Type, Kind::Module, Kind::Value];
+    DriftFacts {
+        since,
+        new: drift.count(Kind::New),
+        gone: drift.count(Kind::Gone),
+        changed: changed.into_iter().map(|kind| drift.count(kind)).sum(),
+        unreviewed: drift.unreviewed(reviews).iter().map(change).collect(),
     }
 }
 

@@ -63,7 +63,7 @@ pub fn boot_report(
     settings: &Settings,
     name: &BuildRef,
 ) -> Result<(Build, BootReport), Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _lock = context.lock()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = known_report(context, settings, &builder, &build)?;
