@@ -13,6 +13,7 @@ mod bench;
 #[expect(dead_code, reason = "made for the tests of the scripts")]
 #[path = "../wine/machine.rs"]
 mod machine;
+mod night;
 #[path = "../wine/prefix.rs"]
 mod prefix;
 mod trial;
@@ -220,8 +221,11 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     let good = built_proved_and_known_again(&story);
     fragments_that_disagree_are_4(&story);
     a_missing_qemu_is_7(&story);
+    let id = good["manifest"]["source"]["tree"].as_str().expect("text");
+    let tree = story.folder.join("home/sources").join(id).join("tree");
     let good = PathBuf::from(good["folder"].as_str().expect("text"));
     let unfit = a_kernel_without_unix_diag_fails(&story, &good);
     a_control_shows_what_a_kernel_adds(&story, &good, &unfit);
     trial::real_kernels_are_tried(folder.path(), &good, &unfit);
+    night::tags_are_judged_and_only_what_is_new_is_built(&story, &tree);
 }
