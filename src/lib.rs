@@ -15,7 +15,7 @@
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
-//! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
+//! - ports and values: [`download`], [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
 pub mod cli;
 
@@ -44,6 +44,7 @@ pub mod wsl;
 
 pub mod install;
 
+pub mod download;
 pub mod exec;
 pub mod report;
 

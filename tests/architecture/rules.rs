@@ -9,7 +9,7 @@ use crate::tokens::{Attribute, Function, Named, Parts, parts};
 /// A stage has a line to itself: it takes the product types of the stages before it, never of a later one.
 const LAYERS: &[&[&str]] = &[
     &["digest", "files", "home", "process"],
-    &["exec", "report"],
+    &["exec", "report", "download"],
     // What a rollback is made of: it works when every stage above is broken.
     &["wsl"],
     &["source"],
@@ -68,8 +68,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
     ("rayon", &["source", "kconfig", "artefact"]),
-    ("reqwest", &["source/download"]),
-    ("rustls", &["source/download"]),
+    ("reqwest", &["download"]),
+    ("rustls", &["download"]),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
     ("seccompiler", &["smoke/scenario"]),
