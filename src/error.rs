@@ -8,7 +8,9 @@ use crate::build::BuildError;
 use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
+use crate::pipeline::verify::VerifyError;
 use crate::probe::ProbeError;
+use crate::publish::PublishError;
 use crate::settings::SettingsError;
 use crate::smoke::SuiteError;
 use crate::source::SourceError;
@@ -40,6 +42,12 @@ pub enum Error {
     /// The installation or the way back was refused, or a check of the running system failed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// Nothing was published, or what is published was not taken.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A build cannot be made again here.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The suite was not run on this machine.
     #[error(transparent)]
     Suite(#[from] SuiteError),
@@ -76,6 +84,8 @@ impl Error {
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Install(error) => error.hint(),
+            Self::Publish(error) => error.hint(),
+            Self::Verify(error) => error.hint(),
             Self::Suite(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Lock(LockError::Held(_)) => Some("wait for it, or use another --home".to_owned()),
@@ -100,6 +110,9 @@ impl Error {
             Self::Install(InstallError::Checks(_)) => "check",
             Self::Install(InstallError::Busy(_) | InstallError::Overtaken(_)) => "lock",
             Self::Install(_) => "install",
+            Self::Publish(PublishError::Lock(_)) => "lock",
+            Self::Publish(_) => "publish",
+            Self::Verify(_) => "verify",
             Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
             Self::Lock(_) => "lock",

@@ -12,7 +12,7 @@
 //!
 //! - edge: [`cli`] (the only one that knows clap)
 //! - composition: [`pipeline`] (the order of stages), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
-//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
+//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`publish`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
 //! - ports and values: [`download`], [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
@@ -39,6 +39,8 @@ pub mod smoke;
 pub mod probe;
 
 pub mod boot;
+
+pub mod publish;
 
 pub mod wsl;
 

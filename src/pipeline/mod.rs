@@ -10,7 +10,9 @@ mod inputs;
 mod outlook;
 mod prepared;
 pub mod probe;
+pub mod publication;
 pub mod running;
+pub mod verify;
 pub mod windows;
 
 use std::path::PathBuf;

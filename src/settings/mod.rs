@@ -47,6 +47,8 @@ pub struct Overrides {
     pub deadline: Option<u64>,
     /// `--cycles`
     pub cycles: Option<u32>,
+    /// `--trust`, each
+    pub trust: Vec<String>,
 }
 
 /// Why there are no settings.

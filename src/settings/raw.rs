@@ -22,6 +22,16 @@ pub struct Raw {
     pub build: Build,
     /// How it is boot-tested.
     pub boot: Boot,
+    /// Whose publications count.
+    pub trust: Trust,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Trust {
+    /// Public keys.
+    pub keys: Option<Vec<String>>,
 }
 
 /// `[source]`

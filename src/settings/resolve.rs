@@ -11,6 +11,7 @@ use super::{Overrides, SettingsError};
 use crate::boot::BootOptions;
 use crate::build::{EngineChoice, Limits};
 use crate::kconfig::Base;
+use crate::publish::TrustedKey;
 use crate::source::{Transport, Upstream};
 
 /// The reference and the defaults in one.
@@ -47,6 +48,8 @@ pub struct Settings {
     pub silence: Duration,
     /// How a kernel is boot-tested.
     pub boot: BootOptions,
+    /// Whose signatures count.
+    pub trust: Vec<TrustedKey>,
 }
 
 /// Where a settings file lies decides what its relative paths are relative to.
@@ -68,6 +71,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         [flags.jobs, file.build.jobs, defaults.build.jobs],
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
+    let trust = trust(file.trust.keys.unwrap_or_default(), flags.trust)?;
     let (source, config, build) = (file.source, file.config, file.build);
     let transports = [flags.transport, source.transport, defaults.source.transport];
     let profiles = [flags.profile, config.profile, defaults.config.profile];
@@ -97,7 +101,15 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
             [None, build.silence, defaults.build.silence],
         )?,
         boot,
+        trust,
     })
+}
+
+/// Keys of the file and of the flags count alike.
+fn trust(file: Vec<String>, flags: Vec<String>) -> Result<Vec<TrustedKey>, SettingsError> {
+    let keys = file.into_iter().chain(flags);
+    keys.map(|key| parse("trust.keys", [Some(key), None, None]))
+        .collect()
 }
 
 fn boot(
@@ -260,6 +272,7 @@ mod tests {
         for (file, key) in [
             ("[build]\nengine = \"lxc\"", "build.engine"),
             ("[build]\ncpus = -1.0", "build.cpus"),
+            ("[trust]\nkeys = [\"RWnonsense\"]", "trust.keys"),
         ] {
             let error = resolved(Overrides::default(), file).expect_err("refused");
             assert!(error.to_string().contains(key), "{error}");

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["smoke"],
     &["probe"],
     &["boot"],
+    &["publish"],
     &["install"],
     &["settings", "status", "doctor", "error", "exit", "pipeline"],
     &["cli"],
@@ -55,12 +56,17 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.
     ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
+    // Times as other people's formats want them.
+    ("humantime", &["publish/provenance"]),
     ("indicatif", &["report/terminal"]),
     // NVIDIA's libraries, at run time.
     ("libloading", &["probe/driver"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
+    // Signatures: made by the one, and read by the other, which takes nothing for granted.
+    ("minisign", &["publish/sign"]),
+    ("minisign_verify", &["publish/sign"]),
     // Shared memory, timers, signals, queues and filters of the processes that are dumped.
     ("memmap2", &["smoke/scenario"]),
     ("nix", &["smoke/scenario"]),
