@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use ct_codecs::{Base64, Decoder as _};
+
 use super::PublishError;
 use crate::artefact::BuildId;
 use crate::files;
@@ -69,6 +71,7 @@ impl fmt::Display for About {
 /// Signs entries.
 pub struct Signer {
     secret: minisign::SecretKey,
+    half: minisign::PublicKey,
     public: TrustedKey,
 }
 
@@ -88,21 +91,24 @@ impl Signer {
         };
         let text = files::read(file)?;
         let closed = || minisign::SecretKeyBox::from(text.clone());
-        let open = closed().into_unencrypted_secret_key();
-        let secret = match (open, password) {
-            (Ok(secret), _) => Ok(secret),
-            (Err(_), Some(password)) => closed().into_secret_key(Some(password)),
+        let secret = match (open_key(&text), password) {
+            (Some(secret), _) => Ok(secret),
+            (None, Some(password)) => closed().into_secret_key(Some(password)),
             // Without a password minisign would ask for one, and nobody may be there to answer.
-            (Err(error), None) => Err(error),
+            (None, None) => closed().into_unencrypted_secret_key(),
         };
         let secret = secret.map_err(|error| bad(error.to_string()))?;
-        let public = minisign::PublicKey::from_secret_key(&secret)
-            .map_err(|error| bad(error.to_string()))?
-            .to_base64();
-        let public = public
+        let half = minisign::PublicKey::from_secret_key(&secret)
+            .map_err(|error| bad(error.to_string()))?;
+        let public = half
+            .to_base64()
             .parse()
             .map_err(|error: NotAKey| bad(error.to_string()))?;
-        Ok(Self { secret, public })
+        Ok(Self {
+            secret,
+            half,
+            public,
+        })
     }
 
     /// The public half.
@@ -115,8 +121,9 @@ impl Signer {
     pub fn sign(&self, sums: &str, about: &About) -> Result<String, PublishError> {
         let comment = about.to_string();
         let untrusted = format!("verify with: minisign -V -P {} -m SHA256SUMS", self.public);
+        // With the public half it looks at what it made: a damaged key signs nothing.
         minisign::sign(
-            None,
+            Some(&self.half),
             &self.secret,
             sums.as_bytes(),
             Some(&comment),
@@ -125,6 +132,14 @@ impl Signer {
         .map(minisign::SignatureBox::into_string)
         .map_err(|error| PublishError::Signing(error.to_string()))
     }
+}
+
+/// A key without a password. `minisign -G -W` leaves its checksum empty, which the crate takes for damage.
+fn open_key(text: &str) -> Option<minisign::SecretKey> {
+    const ALGORITHM: std::ops::Range<usize> = 2..4;
+    let bytes = Base64::decode_to_vec(text.lines().nth(1)?.trim(), None).ok()?;
+    let open = bytes.get(ALGORITHM)? == [0, 0];
+    open.then(|| minisign::SecretKey::from_bytes(&bytes).ok())?
 }
 
 /// Why a signature does not count.
@@ -220,6 +235,21 @@ mod tests {
         ));
         let unknown = check("sums\n", &signature, &about(), &keys[..1]);
         assert!(matches!(unknown, Err(Fault::UnknownKey(id)) if id.len() == 16));
+    }
+
+    #[test]
+    fn a_damaged_key_signs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        signer(folder.path(), "ours", None);
+        let file = folder.path().join("ours");
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Far enough in to be in the seed.
+        let line = text.lines().nth(1).unwrap().to_owned();
+        let other = if &line[100..101] == "A" { "B" } else { "A" };
+        let damaged = format!("{}{other}{}", &line[..100], &line[101..]);
+        std::fs::write(&file, text.replace(&line, &damaged)).unwrap();
+        let damaged = Signer::read(&file, None).unwrap();
+        assert!(damaged.sign("sums\n", &about()).is_err());
     }
 
     #[test]

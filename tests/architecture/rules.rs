@@ -65,6 +65,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
     // Signatures: made by the one, and read by the other, which takes nothing for granted.
+    ("ct_codecs", &["publish/sign"]),
     ("minisign", &["publish/sign"]),
     ("minisign_verify", &["publish/sign"]),
     // Shared memory, timers, signals, queues and filters of the processes that are dumped.
