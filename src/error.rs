@@ -9,7 +9,9 @@ use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
 use crate::nightly::BooksError;
+use crate::pipeline::verify::VerifyError;
 use crate::probe::ProbeError;
+use crate::publish::PublishError;
 use crate::settings::SettingsError;
 use crate::smoke::SuiteError;
 use crate::source::SourceError;
@@ -41,6 +43,12 @@ pub enum Error {
     /// The installation or the way back was refused, or a check of the running system failed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// Nothing was published, or what is published was not taken.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A build cannot be made again here.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The suite was not run on this machine.
     #[error(transparent)]
     Suite(#[from] SuiteError),
@@ -80,6 +88,8 @@ impl Error {
             Self::Boot(error) => error.hint(),
             Self::KernelFailed(report) => Some(report.hint()),
             Self::Install(error) => error.hint(),
+            Self::Publish(error) => error.hint(),
+            Self::Verify(error) => error.hint(),
             Self::Suite(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Books(error) => error.hint(),
@@ -105,6 +115,9 @@ impl Error {
             Self::Install(InstallError::Checks(_)) => "check",
             Self::Install(InstallError::Busy(_) | InstallError::Overtaken(_)) => "lock",
             Self::Install(_) => "install",
+            Self::Publish(PublishError::Lock(_)) => "lock",
+            Self::Publish(_) => "publish",
+            Self::Verify(_) => "verify",
             Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
             Self::Books(_) => "nightly",

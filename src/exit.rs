@@ -3,12 +3,15 @@
 use crate::artefact::ArtefactError;
 use crate::boot::BootError;
 use crate::build::BuildError;
+use crate::download::DownloadError;
 use crate::error::Error;
 use crate::exec::ExecError;
 use crate::files::LockError;
 use crate::install::InstallError;
 use crate::kconfig::{KconfigError, SolverError};
+use crate::pipeline::verify::VerifyError;
 use crate::probe::ProbeError;
+use crate::publish::PublishError;
 use crate::smoke::SuiteError;
 use crate::source::{Fault, SourceError};
 
@@ -55,6 +58,8 @@ impl Error {
             Self::Boot(error) => boot(error),
             Self::KernelFailed(_) => Exit::KernelFailed,
             Self::Install(error) => install(error),
+            Self::Publish(error) => publish(error),
+            Self::Verify(error) => verify(error),
             Self::Suite(SuiteError::NoScenario { .. }) => Exit::Usage,
             Self::Suite(SuiteError::Interrupted) => Exit::Interrupted,
             Self::Probe(error) => probe(error),
@@ -163,6 +168,48 @@ fn probe(error: &ProbeError) -> Exit {
         ProbeError::Interrupted => Exit::Interrupted,
         ProbeError::File(_) => Exit::Usage,
         ProbeError::Page(_) => Exit::Bug,
+    }
+}
+
+fn publish(error: &PublishError) -> Exit {
+    match error {
+        PublishError::BadName(_)
+        | PublishError::OtherTag { .. }
+        | PublishError::Key { .. }
+        | PublishError::NoPlace { .. }
+        | PublishError::NoEntry { .. }
+        | PublishError::File(_)
+        | PublishError::Lock(LockError::File(_))
+        | PublishError::Download(DownloadError::File(_) | DownloadError::Url(_)) => Exit::Usage,
+        PublishError::Index { .. }
+        | PublishError::WrongSignature { .. }
+        | PublishError::OtherEntry { .. }
+        | PublishError::Inconsistent { .. }
+        | PublishError::Missing { .. }
+        | PublishError::Truncated { .. }
+        | PublishError::TooLarge { .. }
+        | PublishError::Swapped { .. } => Exit::Upstream,
+        PublishError::Download(DownloadError::Interrupted) => Exit::Interrupted,
+        PublishError::Download(_) => Exit::Upstream,
+        PublishError::Unproven { .. }
+        | PublishError::NoTag(_)
+        | PublishError::Immutable { .. }
+        | PublishError::Unsigned { .. }
+        | PublishError::UnknownKey { .. }
+        | PublishError::NoEvidence { .. }
+        | PublishError::OtherEvidence { .. }
+        | PublishError::Downgrade { .. }
+        | PublishError::Occupied { .. } => Exit::Refused,
+        PublishError::Signing(_) => Exit::Bug,
+        PublishError::Artefact(error) => artefact(error),
+        PublishError::Boot(error) => boot(error),
+        PublishError::Lock(LockError::Held(_)) => Exit::Locked,
+    }
+}
+
+fn verify(error: &VerifyError) -> Exit {
+    match error {
+        VerifyError::OtherInputs { .. } => Exit::CannotTest,
     }
 }
 

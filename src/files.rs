@@ -96,7 +96,7 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> 
     // Temporary files are private by default; what we keep is readable, also by a builder's user.
     let readable = fs::Permissions::from_mode(0o644);
     let mut file = tempfile::Builder::new()
-        .prefix(".wslk-")
+        .prefix(HALF)
         .permissions(readable)
         .tempfile_in(folder)
         .map_err(error)?;
@@ -132,10 +132,51 @@ fn make_folders_writable(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Has the system write a folder and all in it to the disk: a rename must never be there before its content.
+pub fn flush(folder: &Path) -> Result<(), FileError> {
+    let error = |source| FileError::new("flush", folder, source);
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        match entry.file_type().map_err(error)?.is_dir() {
+            true => flush(&entry.path())?,
+            false => File::open(entry.path())
+                .and_then(|file| file.sync_all())
+                .map_err(error)?,
+        }
+    }
+    sync_dir(folder)
+}
+
 fn sync_dir(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| FileError::new("flush", path, source))
+}
+
+/// How folders under construction are named.
+const STAGING: &str = ".staging-";
+/// How files under construction are named.
+const HALF: &str = ".wslk-";
+
+/// Removes what was under construction in a folder when its maker was killed; only for who holds the lock
+/// that makers hold.
+pub fn sweep(folder: &Path) -> Result<(), FileError> {
+    let error = |source| FileError::new("read", folder, source);
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(error)?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+        if begins(STAGING) {
+            remove_dir(&path)?;
+        } else if begins(HALF) {
+            fs::remove_file(&path).map_err(|source| FileError::new("remove", &path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// A folder under construction beside its final place; it vanishes unless it is [published].
@@ -153,7 +194,7 @@ impl Staging {
         let parent = target.parent().unwrap_or(Path::new("/"));
         create_dir(parent)?;
         let folder = tempfile::Builder::new()
-            .prefix(".staging-")
+            .prefix(STAGING)
             .tempdir_in(parent)
             .map_err(|source| FileError::new("create a staging folder in", parent, source))?;
         Ok(Self {
@@ -267,6 +308,12 @@ mod tests {
         let dropped = Staging::beside(&target)?;
         fs::write(dropped.path().join("half"), "")?;
         drop(dropped);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 0);
+
+        let killed = Staging::beside(&target)?.folder.keep();
+        fs::write(killed.join("half"), "")?;
+        fs::write(folder.path().join(".wslk-half"), "")?;
+        sweep(folder.path())?;
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);
 
         let staging = Staging::beside(&target)?;

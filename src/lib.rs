@@ -12,10 +12,10 @@
 //!
 //! - edge: [`cli`] (the only one that knows clap)
 //! - composition: [`pipeline`] (the order of stages), [`nightly`] (it, for every new tag), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
-//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`install`]
+//! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`publish`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
-//! - ports and values: [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
+//! - ports and values: [`download`], [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
 
 pub mod cli;
 
@@ -42,10 +42,13 @@ pub mod probe;
 
 pub mod boot;
 
+pub mod publish;
+
 pub mod wsl;
 
 pub mod install;
 
+pub mod download;
 pub mod exec;
 pub mod report;
 

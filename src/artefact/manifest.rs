@@ -37,6 +37,20 @@ impl BuildId {
         &self.0[self.0.len() - HEX_DIGITS..]
     }
 
+    /// The version of the kernel that it begins with, up to the first `-`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.0.split('-').next().unwrap_or(&self.0)
+    }
+
+    /// Whether it is the name of a build of this profile.
+    #[must_use]
+    pub fn is_of(&self, profile: &str) -> bool {
+        let name = &self.0[..self.0.len() - HEX_DIGITS - 1];
+        name.strip_suffix(profile)
+            .is_some_and(|version| version.ends_with('-'))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -101,6 +115,12 @@ impl BuildRef {
             Self::Latest => true,
             Self::Prefix(prefix) => id.as_str().starts_with(prefix) || id.hex().starts_with(prefix),
         }
+    }
+}
+
+impl From<&BuildId> for BuildRef {
+    fn from(id: &BuildId) -> Self {
+        Self::Prefix(id.to_string())
     }
 }
 

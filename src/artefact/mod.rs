@@ -12,8 +12,9 @@ mod manifest;
 mod modules_disk;
 mod modules_tree;
 mod store;
-mod sums;
 mod vhd;
+
+pub mod sums;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub use self::manifest::{
 pub use self::modules_disk::{
     DiskRequest, ModulesDisk, ToolCall, Toolbox, ToolboxError, write_modules_disk,
 };
-pub use self::store::{Draft, Listing, Lookup, Store};
+pub use self::store::{Draft, Listing, Lookup, MANIFEST, Store};
 use crate::digest::Sha256;
 use crate::files::FileError;
 
@@ -41,6 +42,8 @@ pub const CONFIG: &str = "config";
 pub const BASE_CONFIG: &str = "base.config";
 /// The name of the configuration's audit in a build's folder.
 pub const AUDIT: &str = "audit.json";
+/// The name of the list of the builder image's packages in a build's folder.
+pub const PACKAGES: &str = "packages.json";
 /// The modules disk's name in a build's folder.
 pub const MODULES_DISK: &str = "modules.vhd";
 

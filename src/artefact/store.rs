@@ -5,7 +5,7 @@
 //! pipeline does both.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
-use super::manifest::{ManifestFault, SCHEMA};
+use super::manifest::SCHEMA;
 use super::sums::{self, SUMS};
 use super::{ArtefactError, Build, BuildId, BuildRef, Change, Inputs, Manifest, Output};
 use crate::digest::Sha256;
@@ -21,7 +21,7 @@ use crate::files::{self, FileError, Staging};
 use crate::home::Home;
 
 /// The manifest's name in a build's folder.
-pub(super) const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = "manifest.json";
 
 /// All builds of one `WSLK_HOME`.
 #[derive(Debug, Clone)]
@@ -143,26 +143,7 @@ impl Store {
 
     /// The build with exactly this id.
     pub fn open(&self, id: &BuildId) -> Result<Build, ArtefactError> {
-        let folder = self.folder(id);
-        let file = folder.join(MANIFEST);
-        let text = files::read_if_there(&file)?
-            .ok_or_else(|| ArtefactError::Missing { file: file.clone() })?;
-        let manifest = Manifest::parse(&text).map_err(|fault| match fault {
-            ManifestFault::Newer(found) => ArtefactError::Schema {
-                file: file.clone(),
-                found,
-                known: SCHEMA,
-            },
-            ManifestFault::Unreadable(reason) => ArtefactError::Damaged {
-                file: file.clone(),
-                reason,
-            },
-        })?;
-        if manifest.id != *id {
-            let reason = format!("it belongs to build {}", manifest.id);
-            return Err(ArtefactError::Damaged { file, reason });
-        }
-        Ok(Build::new(folder, manifest))
+        Build::read(&self.folder(id), id)
     }
 
     /// An empty folder for the build `id`; it vanishes unless it is published.
@@ -225,7 +206,9 @@ impl Draft {
 
     /// Takes a copy of a file as the output `name`. The original stays, since make would make it again.
     pub fn copy(&self, name: &str, from: &Path) -> Result<(), ArtefactError> {
-        fs::copy(from, self.path(name)).map_err(|source| FileError::new("copy", from, source))?;
+        let to = self.path(name);
+        files::create_dir(to.parent().unwrap_or(self.staging.path()))?;
+        fs::copy(from, to).map_err(|source| FileError::new("copy", from, source))?;
         Ok(())
     }
 
@@ -254,13 +237,26 @@ impl Draft {
         sums.insert(MANIFEST.to_owned(), Sha256::of(&text));
         self.write(MANIFEST, text)?;
         self.write(SUMS, sums::render(&sums))?;
-        flush(&folder)?;
+        Ok(Build::new(self.put_in_place()?, manifest))
+    }
+
+    /// Makes the draft the build `id`, which was made elsewhere and is all here: manifest, sums and evidence too.
+    ///
+    /// # Errors
+    /// Whatever [`Build::verify`] finds.
+    pub fn adopt(self, id: &BuildId) -> Result<Build, ArtefactError> {
+        Build::read(self.staging.path(), id)?.verify()?;
+        Build::read(&self.put_in_place()?, id)
+    }
+
+    fn put_in_place(self) -> Result<PathBuf, ArtefactError> {
+        let folder = self.staging.path();
+        files::flush(folder)?;
         // A draft is private to its maker; what is finished may be read like any file.
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
-            .map_err(|source| FileError::new("publish", &folder, source))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+            .map_err(|source| FileError::new("publish", folder, source))?;
         let _old = set_aside(&self.target)?;
-        let folder = self.staging.publish()?;
-        Ok(Build::new(folder, manifest))
+        Ok(self.staging.publish()?)
     }
 }
 
@@ -293,17 +289,6 @@ fn outputs_in(folder: &Path) -> Result<BTreeMap<String, Output>, ArtefactError> 
         ))
     };
     entries.par_iter().map(output).collect()
-}
-
-/// Has the system write every file to the disk: a rename must never be there before its content.
-fn flush(folder: &Path) -> Result<(), ArtefactError> {
-    let error = |source| FileError::new("flush", folder, source);
-    for entry in fs::read_dir(folder).map_err(error)? {
-        entry
-            .and_then(|entry| File::open(entry.path())?.sync_all())
-            .map_err(error)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

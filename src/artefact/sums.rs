@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use crate::digest::Sha256;
 
 /// The file's name in a build's folder.
-pub(super) const SUMS: &str = "SHA256SUMS";
+pub const SUMS: &str = "SHA256SUMS";
 
 /// One line a file, by name: digest, two spaces, name. Names here are our own and need no escapes.
-pub(super) fn render(sums: &BTreeMap<String, Sha256>) -> String {
+#[must_use]
+pub fn render(sums: &BTreeMap<String, Sha256>) -> String {
     sums.iter()
         .map(|(name, digest)| format!("{digest}  {name}\n"))
         .collect()
 }
 
-/// Reads what [`render`] wrote; the error says which line is wrong.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Sha256>, String> {
+/// Reads what [`render`] wrote; the error says which line is wrong. No name leads out of the folder.
+pub fn parse(text: &str) -> Result<BTreeMap<String, Sha256>, String> {
     let entry = |line: &str| {
         let (digest, name) = line.split_once("  ")?;
-        let plain = !name.is_empty() && !name.contains(['/', '\\']);
-        plain.then_some((name.to_owned(), digest.parse().ok()?))
+        leads_in(name).then_some((name.to_owned(), digest.parse().ok()?))
     };
     text.lines()
         .enumerate()
@@ -29,6 +29,13 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Sha256>, String> {
             entry(line).ok_or_else(|| format!("line {} is no `<SHA-256>  <name>`", at + 1))
         })
         .collect()
+}
+
+/// Whether a name is one of something in the folder, for every reader on every system.
+#[must_use]
+pub fn leads_in(name: &str) -> bool {
+    let part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0', ':']);
+    name.split('/').all(part)
 }
 
 #[cfg(test)]
@@ -46,6 +53,11 @@ mod tests {
             "abc  bzImage",
             "",
             &format!("{}  ../x", Sha256::of("x")),
+            &format!("{}  /etc/x", Sha256::of("x")),
+            &format!("{}  boot/../../x", Sha256::of("x")),
+            &format!("{}  boot//x", Sha256::of("x")),
+            &format!("{}  boot\\x", Sha256::of("x")),
+            &format!("{}  c:x", Sha256::of("x")),
         ] {
             assert_eq!(
                 parse(&format!("{good}{bad}\n")),
@@ -57,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(names in proptest::collection::btree_set("[A-Za-z0-9._ -]{1,20}", 0..6)) {
+        fn what_was_written_is_read(names in proptest::collection::btree_set("(boot/)?[A-Za-z0-9_-][A-Za-z0-9._ -]{0,20}", 0..6)) {
             let sums: BTreeMap<String, Sha256> = names.into_iter().map(|n| (n.clone(), Sha256::of(n))).collect();
             prop_assert_eq!(parse(&render(&sums)), Ok(sums));
         }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::digest::Sha256;
 use crate::exec::{Cmd, ExecError, Output, Stdin};
 use crate::files::{self, FileError};
@@ -142,22 +145,30 @@ impl Builder {
 
     /// The versions of the tools that jobs use, by name. Known from an earlier run for an image.
     pub fn tools(&self) -> Result<BTreeMap<String, String>, BuildError> {
+        self.remembered("", || self.ask_tools())
+    }
+
+    /// What an image once answered stays true: its id is the digest of its content. `kind` names the answer.
+    pub(super) fn remembered<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: &str,
+        ask: impl FnOnce() -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
         let Some(image) = &self.image else {
-            return self.ask_tools();
+            return ask();
         };
-        let path = self
-            .home
-            .cache()
-            .join("images")
-            .join(format!("{}.json", image.digest()));
+        let folder = self.home.cache().join("images");
+        let path = folder.join(format!("{}{kind}.json", image.digest()));
         let known = files::read_if_there(&path)?.and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(tools) = known {
-            return Ok(tools);
+        if let Some(answer) = known {
+            return Ok(answer);
         }
-        let tools = self.ask_tools()?;
-        let text = serde_json::to_string_pretty(&tools).unwrap_or_default();
-        files::replace(&path, text)?;
-        Ok(tools)
+        let answer = ask()?;
+        files::replace(
+            &path,
+            serde_json::to_string_pretty(&answer).unwrap_or_default(),
+        )?;
+        Ok(answer)
     }
 
     fn ask_tools(&self) -> Result<BTreeMap<String, String>, BuildError> {

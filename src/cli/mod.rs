@@ -11,9 +11,11 @@ mod outlook;
 mod output;
 mod probe;
 mod proof;
+mod publish;
 mod smoke;
 mod table;
 mod verbs;
+mod verify;
 mod windows;
 
 use std::ffi::OsString;
@@ -86,6 +88,8 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Error> {
         Verb::Explain(args) => verbs::explain(&session, args),
         Verb::Build(args) => verbs::build(&session, args),
         Verb::Boot(args) => return verbs::boot(&session, args),
+        Verb::Verify(args) => return verify::verify(&session, args),
+        Verb::Publish(args) => publish::publish(&session, args),
         Verb::Install(args) => windows::install(&session, args),
         Verb::Rollback(args) => windows::rollback(&session, args),
         Verb::Status(args) => windows::status(&session, args),

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, Write as _};
 use serde::Serialize;
 
 use super::args::{CleanArgs, InstallArgs, RollbackArgs, StatusArgs, TrialCheckArgs, WindowsArgs};
+use super::publish::{self, Origin};
 use super::table::table;
 use super::{Session, outlook};
 use crate::error::Error;
@@ -33,15 +34,23 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
         untested: Option<String>,
         restarting: bool,
         steps: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<Origin>,
     }
+    let side = args.windows.side(session);
+    let brought = publish::bring(session, &side, &args.published, &args.build)?;
+    if let Some((brought, _)) = brought.as_ref().filter(|(brought, _)| !brought.here) {
+        publish::show_outlook(session, brought);
+        return Ok(());
+    }
+    let fetched = brought.as_ref().map(|(brought, _)| (&brought.build).into());
     let options = InstallOptions {
-        build: args.build,
+        build: fetched.unwrap_or(args.build),
         restart: args.restart,
         untested: args.untested,
         distro: args.distro,
     };
     let agreed = |running: &[String]| agree(session, running);
-    let side = args.windows.side(session);
     let done = windows::install(&session.context, &side, &options, &agreed)?;
     if side.only_look {
         let steps = [Step::planned("install", done.steps)];
@@ -71,6 +80,7 @@ pub(super) fn install(session: &Session<'_>, args: InstallArgs) -> Result<(), Er
         untested: done.untested,
         restarting: done.restarting,
         steps: done.steps,
+        from: brought.map(|(_, origin)| origin),
     };
     session.output.answer("install", &answer, &text);
     Ok(())

@@ -11,7 +11,9 @@ mod inputs;
 mod outlook;
 mod prepared;
 pub mod probe;
+pub mod publication;
 pub mod running;
+pub mod verify;
 pub mod windows;
 
 use std::path::PathBuf;

@@ -299,6 +299,7 @@ impl Prepared {
         draft.copy(artefact::CONFIG, &compiled.config)?;
         draft.write(artefact::BASE_CONFIG, &config.base)?;
         draft.write(artefact::AUDIT, config.audit.to_json())?;
+        self.list_packages(draft)?;
         if let Some(modules) = &compiled.modules_dir {
             let request = DiskRequest {
                 modules,
@@ -307,6 +308,16 @@ impl Prepared {
                 target: &draft.path(artefact::MODULES_DISK),
             };
             artefact::write_modules_disk(&request, &self.builder, &context.reporter)?;
+        }
+        Ok(())
+    }
+
+    /// What the builder image holds is known for certain now, and perhaps never again.
+    fn list_packages(&self, draft: &Draft) -> Result<(), Error> {
+        let packages = self.builder.packages()?;
+        if !packages.is_empty() {
+            let text = serde_json::to_string_pretty(&packages).unwrap_or_default();
+            draft.write(artefact::PACKAGES, text + "\n")?;
         }
         Ok(())
     }

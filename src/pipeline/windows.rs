@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Context;
-use crate::artefact::{Build, BuildRef, Store};
+use crate::artefact::{Build, BuildId, BuildRef, Store};
 use crate::error::Error;
 use crate::exec::Cmd;
 use crate::files::{self, Lock};
@@ -18,9 +18,10 @@ use crate::install::recover::{Running, recover};
 use crate::install::rollback::{self, Moment, Target};
 use crate::install::steps::Means;
 use crate::install::trial::standing;
-use crate::install::{self, Hold, InstallError, Layout, Plan, Site, Trial, preflight};
+use crate::install::{self, Choice, Hold, InstallError, Layout, Plan, Site, Trial, preflight};
 use crate::process;
 use crate::smoke;
+use crate::source::Tag;
 use crate::status::{Seen, Status};
 use crate::wsl::host::{Profile, Surroundings, Windows, Wsl};
 use crate::wsl::path::WindowsPath;
@@ -266,6 +267,17 @@ fn put_in_order(
         context.reporter.warn(sentence);
     }
     Ok(())
+}
+
+/// The tag of the kernel of ours that is configured, if one is.
+pub(super) fn installed(context: &Context, side: &WindowsSide) -> Result<Option<Tag>, Error> {
+    let site = Host::find(context, side)?.site()?;
+    let Choice::Generation(number) = site.actual() else {
+        return Ok(None);
+    };
+    let build = site.known.get(number).map(|generation| &generation.build);
+    let id: Option<BuildId> = build.and_then(|build| build.parse().ok());
+    Ok(id.and_then(|id| id.version().parse().ok()))
 }
 
 /// Installs a build; with `restart`, `agreed` decides whether WSL may go down with all that runs in it.

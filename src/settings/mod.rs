@@ -55,6 +55,8 @@ pub struct Overrides {
     pub cycles: Option<u32>,
     /// The flags of `nightly`
     pub nightly: NightlyOverrides,
+    /// `--trust`, each
+    pub trust: Vec<String>,
 }
 
 /// Why there are no settings.

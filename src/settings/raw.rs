@@ -25,6 +25,16 @@ pub struct Raw {
     pub boot: Boot,
     /// What a night does.
     pub nightly: Nightly,
+    /// Whose publications count.
+    pub trust: Trust,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Trust {
+    /// Public keys.
+    pub keys: Option<Vec<String>>,
 }
 
 /// `[source]`

@@ -12,6 +12,7 @@ use super::{Overrides, SettingsError};
 use crate::boot::BootOptions;
 use crate::build::{EngineChoice, Limits};
 use crate::kconfig::Base;
+use crate::publish::TrustedKey;
 use crate::source::{Transport, Upstream};
 
 /// The reference and the defaults in one.
@@ -52,6 +53,8 @@ pub struct Settings {
     pub boot: BootOptions,
     /// What a night does.
     pub nightly: Nightly,
+    /// Whose signatures count.
+    pub trust: Vec<TrustedKey>,
 }
 
 /// Where a settings file lies decides what its relative paths are relative to.
@@ -74,6 +77,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
     let nightly = nightly::resolve(&flags.nightly, &file.nightly, &defaults.nightly, place)?;
+    let trust = trust(file.trust.keys.unwrap_or_default(), flags.trust)?;
     let (source, config, build) = (file.source, file.config, file.build);
     let transports = [flags.transport, source.transport, defaults.source.transport];
     let profiles = [flags.profile, config.profile, defaults.config.profile];
@@ -109,7 +113,15 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         )?,
         boot,
         nightly,
+        trust,
     })
+}
+
+/// Keys of the file and of the flags count alike.
+fn trust(file: Vec<String>, flags: Vec<String>) -> Result<Vec<TrustedKey>, SettingsError> {
+    let keys = file.into_iter().chain(flags);
+    keys.map(|key| parse("trust.keys", [Some(key), None, None]))
+        .collect()
 }
 
 fn boot(
@@ -313,6 +325,7 @@ mod tests {
         for (file, key) in [
             ("[build]\nengine = \"lxc\"", "build.engine"),
             ("[build]\ncpus = -1.0", "build.cpus"),
+            ("[trust]\nkeys = [\"RWnonsense\"]", "trust.keys"),
         ] {
             let error = resolved(Overrides::default(), file).expect_err("refused");
             assert!(error.to_string().contains(key), "{error}");

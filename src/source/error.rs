@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::KernelVersion;
-use super::download::DownloadError;
 use super::lock::LockFileError;
 use super::patches::PatchError;
 use super::plant::PlantError;
@@ -11,6 +10,7 @@ use super::remote::RemoteError;
 use super::tag::{Tag, TagError, TagQuery};
 use super::tree::TreeId;
 use super::unpack::UnpackError;
+use crate::download::DownloadError;
 use crate::files::FileError;
 
 /// Whose fault a failure is; decides the exit code.

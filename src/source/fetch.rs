@@ -9,7 +9,6 @@ use std::path::Path;
 
 pub use self::look::SourceOutlook;
 
-use super::download::DownloadError;
 use super::import::{self, Stamp};
 use super::lock::{LockFile, Pin};
 use super::remote::{self, RemoteTag};
@@ -21,6 +20,7 @@ use super::{
     Transport, TreeId,
 };
 use crate::digest::Sha256;
+use crate::download::DownloadError;
 use crate::report::Unit;
 
 /// Everything that one fetch works with.

@@ -3,7 +3,6 @@
 //! In: a [`FetchRequest`]. Out: a [`SourceTree`] on disk, named by the git tree id of what lies there.
 //! Must not know what the tree is used for, and never hands out a tree that differs from its pin.
 
-mod download;
 mod error;
 mod fetch;
 mod import;
@@ -23,7 +22,6 @@ pub mod tree;
 
 use std::path::PathBuf;
 
-pub use self::download::{DownloadError, Patience};
 pub use self::error::{Fault, SourceError};
 pub use self::fetch::SourceOutlook;
 pub use self::lock::LockFileError;
@@ -37,6 +35,7 @@ pub use self::upstream::{Location, MICROSOFT, Upstream};
 pub use self::version::KernelVersion;
 pub use self::wanted::Wanted;
 use crate::digest::Sha256;
+pub use crate::download::{DownloadError, Patience};
 use crate::home::Home;
 use crate::process::Interrupt;
 use crate::report::Reporter;

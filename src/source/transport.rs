@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::download::{Download, DownloadError};
 use super::remote::{self, RemoteTag};
 use super::store::{Store, TREE, UNPACKED};
 use super::unpack::{self, UnpackError};
 use super::{CommitId, PlantError, SourceError, Sources, TreeId, upstream};
 use crate::digest::{Hasher, Sha256};
+use crate::download::{Download, DownloadError};
 use crate::files::{self, FileError, Staging};
 use crate::report::{Task, Unit};
 

@@ -9,7 +9,7 @@ use crate::tokens::{Attribute, Function, Named, Parts, parts};
 /// A stage has a line to itself: it takes the product types of the stages before it, never of a later one.
 const LAYERS: &[&[&str]] = &[
     &["digest", "files", "home", "process"],
-    &["exec", "report"],
+    &["exec", "report", "download"],
     // What a rollback is made of: it works when every stage above is broken.
     &["wsl"],
     &["source"],
@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["smoke"],
     &["probe"],
     &["boot"],
+    &["publish"],
     &["install"],
     &[
         "settings", "status", "doctor", "error", "exit", "pipeline", "nightly",
@@ -57,12 +58,18 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.
     ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
+    // Times as other people's formats want them.
+    ("humantime", &["publish/provenance"]),
     ("indicatif", &["report/terminal"]),
     // NVIDIA's libraries, at run time.
     ("libloading", &["probe/driver"]),
     ("liblzma", &["source/unpack"]),
     // Faults in files that people write are shown with their source.
     ("miette", &["kconfig", "wsl", "settings", "error", "cli"]),
+    // Signatures: made by the one, and read by the other, which takes nothing for granted.
+    ("ct_codecs", &["publish/sign"]),
+    ("minisign", &["publish/sign"]),
+    ("minisign_verify", &["publish/sign"]),
     // Shared memory, timers, signals, queues and filters of the processes that are dumped.
     ("memmap2", &["smoke/scenario"]),
     ("nix", &["smoke/scenario"]),
@@ -70,8 +77,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
     ("rayon", &["source", "kconfig", "artefact"]),
-    ("reqwest", &["source/download", "nightly/notice"]),
-    ("rustls", &["source/download", "nightly/notice"]),
+    ("reqwest", &["download", "nightly/notice"]),
+    ("rustls", &["download", "nightly/notice"]),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
     ("seccompiler", &["smoke/scenario"]),

@@ -128,7 +128,7 @@ impl DownloadError {
 ///
 /// An error of [`Read`] only says that there is one: [`Download::failure`] has it.
 #[derive(Debug)]
-pub(super) struct Download {
+pub struct Download {
     receiver: Receiver<Event>,
     interrupt: Interrupt,
     hasher: Hasher,
@@ -153,7 +153,7 @@ enum Event {
 
 impl Download {
     /// Starts to download `url` into the file `partial`, or goes on with what is in it.
-    pub(super) fn start(
+    pub fn start(
         url: &str,
         partial: &Path,
         patience: Patience,
@@ -180,23 +180,23 @@ impl Download {
     }
 
     /// Why reading failed, if it did.
-    pub(super) fn failure(&mut self) -> Option<DownloadError> {
+    pub fn failure(&mut self) -> Option<DownloadError> {
         self.failure.take()
     }
 
     /// Whether some bytes come from an earlier run, so that a damaged file deserves a fresh start.
-    pub(super) fn resumed(&self) -> bool {
+    pub fn resumed(&self) -> bool {
         self.resumed
     }
 
     /// Forgets what has come.
-    pub(super) fn discard(self) -> Result<(), FileError> {
+    pub fn discard(self) -> Result<(), FileError> {
         remove(&self.partial)?;
         remove(&validator_path(&self.partial))
     }
 
     /// Gives the file its final name; to be called once everything was read.
-    pub(super) fn finish(self, target: &Path) -> Result<Sha256, DownloadError> {
+    pub fn finish(self, target: &Path) -> Result<Sha256, DownloadError> {
         debug_assert!(self.ended, "the whole file was read");
         fs::rename(&self.partial, target)
             .map_err(|source| FileError::new("rename a download to", target, source))?;

@@ -1,0 +1,13 @@
+//! Publications from outside: the real program publishes builds of a few bytes, a real server hands them out, and
+//! the real program takes them or says why not.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "made for the tests of the installation")]
+#[path = "../install/bench.rs"]
+mod bench;
+mod formats;
+mod kills;
+mod refusals;
+mod server;
+mod story;
+mod yard;
