@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::args::{NightlyArgs, overrides};
+use super::publish::with_password;
 use super::table::table;
 use super::{Session, outlook, output};
 use crate::error::Error;
@@ -60,6 +61,7 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
         context: &session.context,
         settings: &settings,
         books: &books,
+        sign_key: settings.nightly.sign_key.clone().map(with_password),
     };
     if plan || session.global.dry_run {
         let night = Night::begin(&works, &books, &settings.profile)?;

@@ -1,5 +1,7 @@
 //! `publish`, and what `install --from` does before it installs.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::args::{PublishArgs, PublishedArgs};
@@ -16,6 +18,12 @@ use crate::settings::Overrides;
 /// The password of a locked key: not an argument, for those are there for all to see.
 const PASSWORD: &str = "WSLK_SIGN_PASSWORD";
 
+/// The key and what unlocks it.
+pub(super) fn with_password(file: PathBuf) -> (PathBuf, Option<String>) {
+    let password = process::env_var(PASSWORD).and_then(|word| word.into_string().ok());
+    (file, password)
+}
+
 pub(super) fn publish(session: &Session<'_>, args: PublishArgs) -> Result<(), Error> {
     #[derive(Serialize)]
     struct Answer<'a> {
@@ -27,12 +35,12 @@ pub(super) fn publish(session: &Session<'_>, args: PublishArgs) -> Result<(), Er
         engine: args.engine,
         ..Overrides::default()
     })?;
-    let password = process::env_var(PASSWORD).and_then(|word| word.into_string().ok());
     let wish = Wish {
         build: args.build,
         to: args.to,
-        key: args.sign_key.map(|file| (file, password)),
+        key: args.sign_key.map(with_password),
         documents: args.documents,
+        control: None,
     };
     if session.global.dry_run {
         let steps = publication::publish_outlook(&session.context, &settings, &wish)?;

@@ -93,7 +93,8 @@ impl Books {
     /// What changed in a tag's configuration since the tag before, as Markdown (`md`) or as data (`json`).
     #[must_use]
     pub fn drift(&self, tag: Tag, form: &str) -> PathBuf {
-        self.site.join(DRIFT).join(format!("{tag}.{form}"))
+        let folder = self.site.join(DRIFT).join(tag.to_string());
+        folder.join(format!("drift.{form}"))
     }
 
     /// The time, in seconds since 1970.

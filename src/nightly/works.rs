@@ -1,8 +1,7 @@
 //! The line that works: each stage of a night's job is the pipeline's.
 
 use std::fs::OpenOptions;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::books::Books;
 use super::ledger::{Blame, DriftFacts, Entry, Failure, Row, Stage};
@@ -16,7 +15,9 @@ use crate::files::{self, FileError};
 use crate::kconfig::Profiles;
 use crate::kconfig::drift::{Change, Kind};
 use crate::pipeline::drift::{Drifted, Version};
+use crate::pipeline::publication::{self, Wish};
 use crate::pipeline::{self, Context, Controlled};
+use crate::publish::Outlet;
 use crate::report::Lines;
 use crate::settings::Settings;
 use crate::smoke::{self, ScenarioReport, Verdict};
@@ -31,6 +32,8 @@ pub struct Works<'a> {
     pub settings: &'a Settings,
     /// Where logs and reports go.
     pub books: &'a Books,
+    /// The key that signs what is published, and its password if it is locked.
+    pub sign_key: Option<(PathBuf, Option<String>)>,
 }
 
 /// One tag on its way.
@@ -38,6 +41,7 @@ pub struct Works<'a> {
 struct Task<'a> {
     context: Context,
     books: &'a Books,
+    sign_key: Option<&'a (PathBuf, Option<String>)>,
     settings: &'a Settings,
     tag: Tag,
 }
@@ -82,6 +86,7 @@ impl Line for Works<'_> {
                 ..self.context.clone()
             },
             books: self.books,
+            sign_key: self.sign_key.as_ref(),
             settings: self.settings,
             tag,
         }))
@@ -158,9 +163,26 @@ impl Job for Task<'_> {
         Ok(found.map_or(Verdict::NotTestable, |found| found.verdict))
     }
 
-    fn publish(&self, _entry: &Entry) -> Result<String, Error> {
-        let site = self.context.home.site();
-        Err(FileError::new("publish to", &site, io::ErrorKind::Unsupported.into()).into())
+    fn publish(&self, entry: &Entry) -> Result<String, Error> {
+        let build = match &entry.judged.build {
+            Some(build) => build.clone(),
+            None => self.built()?.manifest().id.clone(),
+        };
+        let outlet = Outlet::new(self.books.site());
+        // What is published stays as it is, also where somebody wanted its tag judged afresh.
+        if let Some(published) = outlet.find(&self.tag, &build)? {
+            return Ok(published.path());
+        }
+        let drift = ["md", "json"].map(|form| self.books.drift(self.tag, form));
+        let wish = Wish {
+            build: named(&build),
+            to: self.books.site().to_owned(),
+            key: self.sign_key.cloned(),
+            documents: drift.into_iter().filter(|path| path.exists()).collect(),
+            control: entry.judged.control.as_ref().map(named),
+        };
+        let published = publication::publish(&self.context, self.settings, wish)?;
+        Ok(published.entry.path())
     }
 }
 

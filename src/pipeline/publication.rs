@@ -8,15 +8,17 @@ use std::path::PathBuf;
 use super::windows::{self, WindowsSide};
 use super::{Context, Step, engine};
 use crate::artefact::{self, Build, BuildId, BuildRef, Store};
+use crate::boot::{self, BootReport};
 use crate::build::{Builder, Image, Package};
 use crate::error::Error;
 use crate::files::{self, FileError, Lock};
 use crate::publish::arrival::{self, Announced, Terms};
 use crate::publish::wire::{Place, Wire};
 use crate::publish::{
-    self, Document, Index, Outlet, PublishError, Published, Signer, Submission, TrustedKey,
+    self, Control, Document, Index, Outlet, PublishError, Published, Signer, Submission, TrustedKey,
 };
 use crate::settings::Settings;
+use crate::smoke::Comparison;
 use crate::source::{Patience, Tag};
 
 /// What is wanted of a publication by hand.
@@ -30,6 +32,8 @@ pub struct Wish {
     pub key: Option<(PathBuf, Option<String>)>,
     /// More files for the entry.
     pub documents: Vec<PathBuf>,
+    /// The control beside which it was boot-tested.
+    pub control: Option<BuildRef>,
 }
 
 /// Publishes a finished build and puts it in the outlet's index.
@@ -79,6 +83,10 @@ fn prepare(
     let tag = tag.ok_or_else(|| PublishError::NoTag(build.id().clone()))?;
     let mut submission = Submission::new(tag, build)?;
     submission.packages = packages_of(context, settings, submission.build());
+    submission.control = match &wish.control {
+        Some(name) => Some(beside(context, submission.build(), name)?),
+        None => None,
+    };
     for path in &wish.documents {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         submission.documents.push(Document {
@@ -87,6 +95,19 @@ fn prepare(
         });
     }
     Ok((submission, signer.transpose()?))
+}
+
+/// How the boot tests that there are compare.
+fn beside(context: &Context, build: &Build, control: &BuildRef) -> Result<Control, Error> {
+    let control = Store::new(&context.home).find(control)?;
+    let report = boot::read_report(&build.boot_folder())?;
+    let boot = boot::read_report(&control.boot_folder())?;
+    let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
+    Ok(Control {
+        build: control.id().clone(),
+        comparison: Comparison::new(&smoke(&report), &smoke(&boot)),
+        boot,
+    })
 }
 
 /// The packages of the image that made a build which did not note them, if this machine has that very image.
