@@ -13,6 +13,7 @@ use crate::install::InstallError;
 use crate::install::check::Check;
 use crate::install::rollback::Target;
 use crate::pipeline::Step;
+use crate::pipeline::trial;
 use crate::pipeline::windows::{self, InstallOptions, WindowsSide};
 use crate::process;
 
@@ -207,7 +208,7 @@ pub(super) fn trial_check(session: &Session<'_>, args: TrialCheckArgs) -> Result
     struct Answer {
         checks: Vec<Check>,
     }
-    let checks = windows::trial_check(&session.context, args.gpu, args.without)?;
+    let checks = trial::check(&session.context, args.gpu, args.without)?;
     let row = |check: &Check| {
         let status = format!("{:?}", check.status).to_lowercase();
         vec![check.id.to_owned(), status, check.summary.clone()]

@@ -243,15 +243,10 @@ impl InstallError {
             Self::Taken(_) => "look at what it is, and move it away",
             Self::Interrupted
             | Self::Undone(_)
+            | Self::NotRestarted(_)
             | Self::NotUndone { .. }
             | Self::Busy(_)
             | Self::Overtaken(_) => return self.hint_of_a_change(),
-            Self::NotRestarted(build) => {
-                return Some(format!(
-                    "`wslk install {build} --restart` goes on; `wsl --shutdown` in Windows starts it too, on trial; \
-                     `wslk rollback` takes it back"
-                ));
-            }
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
                 "`wslk rollback` needs neither: it goes to the stock kernel then, and begins a new one"
@@ -279,6 +274,12 @@ impl InstallError {
                 let undone = "what was begun is undone".to_owned();
                 let hint = error.hint().map(|hint| format!("{hint}; {undone}"));
                 return hint.or(Some(undone));
+            }
+            Self::NotRestarted(build) => {
+                return Some(format!(
+                    "`wslk install {build} --restart` goes on; `wsl --shutdown` in Windows starts it too, on trial; \
+                     `wslk rollback` takes it back"
+                ));
             }
             Self::NotUndone { .. } => {
                 "free some space, and close what holds files open in Windows; the next `wslk status` undoes \

@@ -13,6 +13,7 @@ mod prepared;
 pub mod probe;
 pub mod publication;
 pub mod running;
+pub mod trial;
 pub mod verify;
 pub mod windows;
 

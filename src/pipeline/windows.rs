@@ -6,26 +6,27 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Context;
+use super::{Context, trial};
 use crate::artefact::{Build, BuildId, BuildRef, Store};
 use crate::error::Error;
-use crate::exec::Cmd;
 use crate::files::{self, Lock};
 use crate::install::arrival::{self, Circumstances, Gate};
-use crate::install::check::{self, Check, Expected, Eyes};
 use crate::install::clean::{self, Cleaning};
+use crate::install::preflight::WindowsFacts;
 use crate::install::recover::{Running, recover};
 use crate::install::rollback::{self, Moment, Target};
 use crate::install::steps::Means;
 use crate::install::trial::standing;
 use crate::install::{self, Choice, Hold, InstallError, Layout, Plan, Site, Trial, preflight};
 use crate::process;
-use crate::smoke;
 use crate::source::Tag;
 use crate::status::{Seen, Status};
 use crate::wsl::host::{Profile, Surroundings, Windows, Wsl};
 use crate::wsl::path::WindowsPath;
 use crate::wsl::wslconfig::{Facts, Report};
+
+const SAFE_MODE: &str = "safeMode=true in .wslconfig: WSL boots its stock kernel, whatever is installed, until \
+                         that line is gone";
 
 /// Where the Windows side is, and whether anything may be changed there.
 #[derive(Debug, Clone, Default)]
@@ -247,21 +248,7 @@ fn put_in_order(
         release: inside.then(|| surroundings.release.clone()),
         boot: surroundings.boot.clone(),
         now: now(),
-        checks: &|site: &Site, trial: &Trial| {
-            let Some(generation) = site.known.get(trial.generation) else {
-                return Vec::new();
-            };
-            let expected = Expected {
-                release: generation.release.clone(),
-                modules: generation.modules.is_some(),
-                gpu: trial
-                    .missing
-                    .as_ref()
-                    .is_some_and(|all| !all.iter().any(|id| id == "gpu")),
-                missing: trial.missing.clone().unwrap_or_default(),
-            };
-            check::failures(&check::run(&expected, &eyes(context)))
-        },
+        checks: &|site: &Site, running: &Trial| trial::failures(context, site, running),
     };
     for sentence in recover(layout, &running, hold)? {
         context.reporter.warn(sentence);
@@ -300,23 +287,12 @@ pub fn install(
     let gate = Gate::pass(build, options.untested.clone())?;
     let site = host.site()?;
     if site.config()?.is_safe_mode() {
-        let note = "safeMode=true in .wslconfig: WSL boots its stock kernel, whatever is installed, until that \
-                    line is gone";
-        context.reporter.warn(note);
+        context.reporter.warn(SAFE_MODE);
     }
     if !options.restart && arrival::is_in_place(&site, gate.build()) {
         return Ok(Installed::nothing_to_do(&site, gate.build()));
     }
-    let missing = inside(&host).then(|| check::missing(&eyes(context)));
-    let around = Circumstances {
-        check: check_command(context, missing.as_deref()),
-        missing,
-        windows: facts,
-        restart: options.restart,
-        distro: distro(&host, options)?,
-        now: now(),
-        boot: host.surroundings.boot.clone(),
-    };
+    let around = circumstances(context, &host, options, facts)?;
     let plan = arrival::plan(&site, &gate, &around)?;
     if side.only_look {
         return Ok(Installed::planned(&site, &gate, &plan)?);
@@ -346,6 +322,25 @@ pub fn install(
     })
 }
 
+fn circumstances(
+    context: &Context,
+    host: &Host<'_>,
+    options: &InstallOptions,
+    facts: WindowsFacts,
+) -> Result<Circumstances, Error> {
+    let inside = host.surroundings.wsl() == Wsl::Two;
+    let missing = inside.then(|| trial::missing(context));
+    Ok(Circumstances {
+        check: trial::command(context, missing.as_deref()),
+        missing,
+        windows: facts,
+        restart: options.restart,
+        distro: distro(host, options)?,
+        now: now(),
+        boot: host.surroundings.boot.clone(),
+    })
+}
+
 fn distro(host: &Host<'_>, options: &InstallOptions) -> Result<String, Error> {
     let here = host.surroundings.distro.clone();
     let wanted = options.distro.clone().or(here);
@@ -353,29 +348,6 @@ fn distro(host: &Host<'_>, options: &InstallOptions) -> Result<String, Error> {
         Some(windows) => preflight::distro(windows, wanted.as_deref())?,
         None => wanted.unwrap_or_default(),
     })
-}
-
-fn inside(host: &Host<'_>) -> bool {
-    host.surroundings.wsl() == Wsl::Two
-}
-
-/// The trial's script runs this in the distribution. A path that two shells might read otherwise is not used.
-fn check_command(context: &Context, missing: Option<&[String]>) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    let path = context.program.to_str();
-    let Some(path) = path.filter(|path| path.chars().all(plain)) else {
-        return String::new();
-    };
-    let gone = |id: &&&str| missing.is_some_and(|missing| missing.iter().any(|gone| gone == *id));
-    let missed: Vec<&str> = check::MAY_BE_MISSING.iter().filter(gone).copied().collect();
-    let mut command = format!("{path} trial-check");
-    if missing.is_some() && !missed.contains(&"gpu") {
-        command.push_str(" --gpu");
-    }
-    for id in missed.iter().filter(|id| **id != "gpu") {
-        command.push_str(&format!(" --without {id}"));
-    }
-    command
 }
 
 fn running_distros(host: &Host<'_>) -> Result<Vec<String>, InstallError> {
@@ -550,77 +522,6 @@ fn carry_out(
     };
     install::carry_out(plan, &site.layout, &means, &hold)?;
     Ok(())
-}
-
-/// Checks the running system for the script that tries a kernel.
-pub fn trial_check(
-    context: &Context,
-    gpu: bool,
-    missing: Vec<String>,
-) -> Result<Vec<Check>, Error> {
-    let surroundings = surroundings();
-    let modules = Path::new("/lib/modules").join(&surroundings.release);
-    let expected = Expected {
-        release: surroundings.release,
-        modules: modules.exists(),
-        gpu,
-        missing,
-    };
-    let mut checks = check::run(&expected, &eyes(context));
-    checks.extend(memory_scenario(context));
-    match check::failures(&checks) {
-        failed if failed.is_empty() => Ok(checks),
-        failed => Err(InstallError::Checks(failed).into()),
-    }
-}
-
-/// One real process dumped and restored, where CRIU is there and may.
-fn memory_scenario(context: &Context) -> Option<Check> {
-    let criu = Cmd::new("criu").arg("--version");
-    context
-        .runner
-        .run(&criu)
-        .ok()
-        .filter(|_| process::user().0 == 0)?;
-    let work = context.home.cache().join("trial");
-    let mut options = smoke::SuiteOptions::new(&context.program, &work);
-    options.only = vec!["memory".to_owned()];
-    options.cycles = 1;
-    let report = smoke::run(&options, context.runner.as_ref(), &mut |_| {});
-    let (status, summary) = match report.verdict() {
-        smoke::Verdict::Works => {
-            // Only a failure leaves something to look at.
-            let _stays = files::remove_dir(&work);
-            let summary = "a process was dumped and restored".to_owned();
-            (check::Status::Ok, summary)
-        }
-        smoke::Verdict::NotTestable => (
-            check::Status::Unknown,
-            "CRIU cannot be tried here".to_owned(),
-        ),
-        smoke::Verdict::Fails | smoke::Verdict::Refused => {
-            let reasons: Vec<String> = report
-                .scenarios
-                .into_iter()
-                .filter_map(|s| s.reason)
-                .collect();
-            (check::Status::Fail, format!("CRIU: {}", reasons.join("; ")))
-        }
-    };
-    Some(Check {
-        id: "criu",
-        status,
-        summary,
-    })
-}
-
-fn eyes(context: &Context) -> Eyes<'_> {
-    Eyes {
-        root: check::real_root(),
-        release: process::kernel_release(),
-        root_user: process::user().0 == 0,
-        runner: context.runner.as_ref(),
-    }
 }
 
 /// What this process knows of where it runs.
