@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::InstallError;
 use super::generations;
+use crate::digest::Sha256;
 use crate::wsl::host::{Drive, Place, Profile};
 use crate::wsl::path::WindowsPath;
 
@@ -38,7 +39,7 @@ pub struct Layout {
 
 impl Layout {
     /// Our folder: the one named, else `wslk` in the profile, else, where the profile's path is not
-    /// ASCII and WSL could therefore not read it, `wslk` on the drive.
+    /// ASCII and WSL could therefore not read it, one of the profile's own below `wslk` on the drive.
     pub fn choose(profile: &Profile, named: Option<&Path>) -> Result<Self, InstallError> {
         let folder = match named {
             Some(path) => {
@@ -158,8 +159,21 @@ fn default_folder(profile: &Profile) -> Result<Place, InstallError> {
         return Ok(folder);
     }
     let root = profile.drive.root();
-    root.map(|root| root.join(FOLDER))
+    let own = plain_name(&profile.home.windows);
+    root.map(|root| root.join(FOLDER).join(&own))
         .ok_or_else(|| InstallError::NotAscii(folder.windows.to_string()))
+}
+
+/// An ASCII name for a profile whose own is not: what is left of it, and digits that no other profile has. Windows
+/// tells no upper case from lower.
+fn plain_name(home: &WindowsPath) -> String {
+    let path = home.as_str().to_lowercase();
+    let name = path.rsplit('\\').next().unwrap_or_default();
+    let mut plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    if plain.is_empty() {
+        plain.push_str("user");
+    }
+    format!("{plain}-{}", Sha256::of(&path).short(8))
 }
 
 /// The exact bytes of `.wslconfig` before a change, or the sign that there was none.
@@ -219,12 +233,26 @@ mod tests {
         let table = [
             ("me", r"C:\Users\me\AppData\Local\wslk\journal"),
             ("a b", r"C:\Users\a b\AppData\Local\wslk\journal"),
-            ("Jürgen", r"C:\wslk\journal"),
+            ("Jürgen", r"C:\wslk\jrgen-@\journal"),
+            ("Jörgen", r"C:\wslk\jrgen-@\journal"),
+            ("山田", r"C:\wslk\user-@\journal"),
         ];
+        let mut seen = std::collections::BTreeSet::new();
         for (user, journal) in table {
             let profile = profile(folder.path(), user);
             let layout = Layout::choose(&profile, None).expect("a layout");
-            assert_eq!(layout.windows("journal").as_str(), journal);
+            let found = layout.windows("journal").to_string();
+            let digits =
+                |part: &str| part.len() == 8 && part.bytes().all(|b| b.is_ascii_hexdigit());
+            let (head, tail) = journal.split_once('@').unwrap_or((journal, ""));
+            let own = found
+                .strip_prefix(head)
+                .and_then(|rest| rest.strip_suffix(tail));
+            assert!(
+                own.is_some_and(|own| own.is_empty() || digits(own)),
+                "{found}"
+            );
+            assert!(seen.insert(found), "every profile has a folder of its own");
             let back = layout.linux(&layout.windows("x/bzImage"));
             assert_eq!(back, Some(layout.path("x/bzImage")));
             assert_eq!(
