@@ -11,6 +11,7 @@ use super::InstallError;
 use super::hold::Hold;
 use super::journal::{History, Journal, Mark, Record};
 use super::layout::Layout;
+use super::reserve;
 use super::steps::{self, Contents, Means, Named, Step};
 
 /// A change that has not begun.
@@ -66,6 +67,7 @@ pub fn carry_out(
     means: &Means<'_>,
     _hold: &Hold,
 ) -> Result<(), InstallError> {
+    reserve::use_up_if_full(layout);
     let mut journal = Journal::new(layout.journal());
     // The plan was made from what was there before somebody else's change.
     if journal.read()?.last_number() >= plan.number {
@@ -91,7 +93,9 @@ pub fn carry_out(
     }
     records = plan.marked(Mark::Done, Step::commits).collect();
     records.push(ended(plan.number, Mark::Done));
-    journal.append(&records)
+    journal.append(&records)?;
+    reserve::lay_by(layout);
+    Ok(())
 }
 
 impl Plan {
@@ -167,6 +171,7 @@ fn undone(
     };
     let steps: Vec<Step> = plan.steps.iter().filter(ours).cloned().collect();
     let error = Box::new(error);
+    reserve::use_up_if_full(layout);
     match undo(&steps, plan.number, layout, journal) {
         Ok(()) => InstallError::Undone(error),
         Err(undo) => InstallError::NotUndone {
@@ -210,6 +215,7 @@ fn ended(number: u32, mark: Mark) -> Record {
 
 /// Finishes or undoes the last change, if it was cut off: with the lock held nobody is still at it.
 pub fn settle(layout: &Layout, _hold: &Hold) -> Result<Option<Settled>, InstallError> {
+    reserve::use_up_if_full(layout);
     let mut journal = Journal::new(layout.journal());
     let history = journal.read()?;
     let Some((number, records)) = history.unfinished() else {

@@ -28,6 +28,8 @@ pub const UNDO: &str = "state/undo.txt";
 const JOURNAL: &str = "journal";
 /// Held by whoever changes anything here.
 const LOCK: &str = "lock";
+/// Space for the way back on a full disk; `rollback.cmd` knows it too.
+const RESERVE: &str = "reserve";
 
 /// Where everything is, for us and for Windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +140,12 @@ impl Layout {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.path(LOCK)
+    }
+
+    /// Takes up space that the way back may need.
+    #[must_use]
+    pub fn reserve(&self) -> PathBuf {
+        self.path(RESERVE)
     }
 
     /// The file that a path of Windows leads to, as far as that is known here.

@@ -29,6 +29,7 @@ pub mod trial;
 
 mod disk;
 mod error;
+mod reserve;
 
 pub use self::change::{Plan, carry_out};
 pub use self::error::InstallError;

@@ -39,6 +39,7 @@ const RESCUES: &[&str] = &[
     "install/generations",
     "install/layout",
     "install/disk",
+    "install/reserve",
 ];
 const RESCUES_USE: &[&str] = &["digest", "files", "wsl", "install"];
 /// What else is in `install` is not for them.

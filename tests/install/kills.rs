@@ -56,14 +56,20 @@ struct Target<'a> {
     command: &'a [&'a str],
 }
 
-/// What counts of the drive: all but the journal, whose only reader is the next command, and the empty lock.
+/// What counts of the drive: all but the journal, whose only reader is the next command, the empty lock, and the
+/// reserve of space.
 pub fn state(bench: &Bench) -> Files {
     now_state(&snapshot(&bench.drive()))
 }
 
 fn now_state(files: &Files) -> Files {
     let mut files = files.clone();
-    files.retain(|path, _| !path.ends_with("journal") && !path.ends_with("lock"));
+    let counts = |path: &PathBuf| {
+        !["journal", "lock", "reserve"]
+            .iter()
+            .any(|name| path.ends_with(name))
+    };
+    files.retain(|path, _| counts(path));
     for (path, bytes) in &mut files {
         // Times differ from run to run, and nothing else may.
         if path.to_string_lossy().ends_with("generations.json") {

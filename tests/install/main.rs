@@ -5,6 +5,7 @@
 mod bench;
 mod doctor;
 mod flushes;
+mod full;
 mod kills;
 mod refusals;
 mod requirements;

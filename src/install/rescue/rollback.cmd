@@ -26,6 +26,8 @@ set fc="%SystemRoot%\System32\fc.exe"
 if defined WSLK_FC set fc=cmd /d /c %WSLK_FC%
 if not defined WSLK_TICK set "WSLK_TICK=2"
 set "runonce=HKCU\Software\Microsoft\Windows\CurrentVersion\RunOnce"
+rem What was laid by for a full disk. A trial that only wants WSL stopped leaves it.
+if not "%~1"=="--shutdown" if not "%~1"=="--stop" del /f /q reserve >nul 2>&1
 if not exist state\ mkdir state >nul 2>&1
 rem What one line leaves for the next goes elsewhere where this folder cannot be written to.
 set "scratch=state"
