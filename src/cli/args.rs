@@ -501,6 +501,9 @@ pub struct CleanArgs {
     /// Installed builds; all that can go where none is named.
     #[arg(value_name = "BUILD")]
     pub builds: Vec<String>,
+    /// Also the backups of the newest changes, as far as no way back needs them.
+    #[arg(long, conflicts_with = "builds")]
+    pub all: bool,
     /// Where the Windows side is.
     #[command(flatten)]
     pub windows: WindowsArgs,

@@ -11,6 +11,8 @@ use super::{Session, outlook};
 use crate::error::Error;
 use crate::install::InstallError;
 use crate::install::check::Check;
+use crate::install::clean::Cleaning;
+use crate::install::records::NEWEST;
 use crate::install::rollback::Target;
 use crate::pipeline::Step;
 use crate::pipeline::trial;
@@ -160,37 +162,28 @@ pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error>
     struct Answer {
         removed: Vec<String>,
         kept: Vec<Kept>,
+        records: Records,
     }
     #[derive(Serialize)]
     struct Kept {
         build: String,
         reason: &'static str,
     }
-    let done = windows::clean(&session.context, &args.windows.side(session), &args.builds)?;
+    #[derive(Serialize)]
+    struct Records {
+        removed: Vec<String>,
+        kept: usize,
+        reason: String,
+    }
+    let newest = if args.all { 1 } else { NEWEST };
+    let side = args.windows.side(session);
+    let done = windows::clean(&session.context, &side, &args.builds, newest)?;
+    let reason = records_kept(newest);
     if session.global.dry_run {
-        let mut step = Step::planned("clean", done.removed);
-        step.what
-            .iter_mut()
-            .filter(|_| step.needed)
-            .for_each(|build| build.insert_str(0, "remove "));
-        let kept = done.kept.iter();
-        step.what
-            .extend(kept.map(|kept| format!("keep {}: {}", kept.build, kept.reason)));
-        outlook::show(session, &[step], None);
+        planned(session, done, &reason);
         return Ok(());
     }
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for build in &done.removed {
-        rows.push(vec!["removed".to_owned(), build.clone()]);
-    }
-    for kept in &done.kept {
-        let reason = kept.reason.to_owned();
-        rows.push(vec!["kept".to_owned(), kept.build.clone(), reason]);
-    }
-    let text = match rows.is_empty() {
-        true => "nothing is installed\n".to_owned(),
-        false => table(&rows),
-    };
+    let text = cleaned(&done, &reason);
     let kept = done.kept.into_iter().map(|kept| Kept {
         build: kept.build,
         reason: kept.reason,
@@ -198,9 +191,63 @@ pub(super) fn clean(session: &Session<'_>, args: CleanArgs) -> Result<(), Error>
     let answer = Answer {
         removed: done.removed,
         kept: kept.collect(),
+        records: Records {
+            removed: done.records.removed,
+            kept: done.records.kept,
+            reason,
+        },
     };
     session.output.answer("clean", &answer, &text);
     Ok(())
+}
+
+fn cleaned(done: &Cleaning, reason: &str) -> String {
+    let word = |word: &str| word.to_owned();
+    let removed = done.removed.iter();
+    let mut rows: Vec<Vec<String>> = removed
+        .map(|build| vec![word("removed"), build.clone()])
+        .collect();
+    for kept in &done.kept {
+        rows.push(vec![word("kept"), kept.build.clone(), word(kept.reason)]);
+    }
+    let files = |count: usize| format!("{count} files of earlier changes");
+    if !done.records.removed.is_empty() {
+        rows.push(vec![word("removed"), files(done.records.removed.len())]);
+    }
+    if done.records.kept > 0 {
+        rows.push(vec![word("kept"), files(done.records.kept), word(reason)]);
+    }
+    match rows.is_empty() {
+        true => "nothing is installed\n".to_owned(),
+        false => table(&rows),
+    }
+}
+
+/// Why small files of earlier changes stay.
+fn records_kept(newest: usize) -> String {
+    let needed = "installed kernels and the ways back need them";
+    match newest {
+        1 => format!("{needed}, or they are the last change's"),
+        newest => format!("{needed}, or they are of the newest {newest} changes"),
+    }
+}
+
+fn planned(session: &Session<'_>, done: Cleaning, reason: &str) {
+    let gone = done.removed.into_iter().chain(done.records.removed);
+    let mut step = Step::planned("clean", gone.collect());
+    step.what
+        .iter_mut()
+        .filter(|_| step.needed)
+        .for_each(|gone| gone.insert_str(0, "remove "));
+    let kept = done.kept.iter();
+    step.what
+        .extend(kept.map(|kept| format!("keep {}: {}", kept.build, kept.reason)));
+    if done.records.kept > 0 {
+        let files = done.records.kept;
+        step.what
+            .push(format!("keep {files} files of earlier changes: {reason}"));
+    }
+    outlook::show(session, &[step], None);
 }
 
 pub(super) fn trial_check(session: &Session<'_>, args: TrialCheckArgs) -> Result<(), Error> {

@@ -1,12 +1,13 @@
 //! Which kernels nothing needs any more, and why the others stay.
 //!
-//! In: what is there and which kernel runs. Out: a plan, and a reason for each kernel that is kept. Must not
+//! In: what is there and which kernel runs. Out: a plan, and a reason for what is kept. Must not
 //! touch what is configured, running, the way back, or the last that worked.
 
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
 use super::generations::{Choice, Generation, State, meant};
+use super::records::{self, Records};
 use super::site::{Draft, Site};
 use crate::artefact;
 
@@ -29,6 +30,8 @@ pub struct Cleaning {
     pub removed: Vec<String>,
     /// The others.
     pub kept: Vec<Kept>,
+    /// The small files of changes gone by; none are looked at where builds are named.
+    pub records: Records,
     /// The plan, if anything goes.
     pub plan: Option<Plan>,
 }
@@ -43,8 +46,14 @@ struct Candidate {
     reason: Option<&'static str>,
 }
 
-/// Plans to remove the builds named, or all that can go. `release` is the running kernel's.
-pub fn plan(site: &Site, names: &[String], release: &str) -> Result<Cleaning, InstallError> {
+/// Plans to remove the builds named, or all that can go, and with those the small files of all but the `newest`
+/// changes. `release` is the running kernel's.
+pub fn plan(
+    site: &Site,
+    names: &[String],
+    newest: usize,
+    release: &str,
+) -> Result<Cleaning, InstallError> {
     let candidates = candidates(site, release)?;
     let there = || candidates.iter().map(|candidate| candidate.name.as_str());
     let wanted: Vec<String> = names
@@ -66,16 +75,25 @@ pub fn plan(site: &Site, names: &[String], release: &str) -> Result<Cleaning, In
             }
         }
     }
-    let mut plan = None;
+    let records = match names.is_empty() {
+        true => records::look(&site.layout, &known, newest)?,
+        false => Records::default(),
+    };
+    let mut draft = Draft::new(site);
     if !folders.is_empty() {
-        let mut draft = Draft::new(site);
         draft.know(&known, keep_trial(site)?)?;
-        folders.into_iter().for_each(|folder| draft.remove(folder));
-        plan = Some(draft.plan("clean", removed.join(",")));
     }
+    let gone = folders.into_iter().chain(records.removed.iter().cloned());
+    gone.for_each(|gone| draft.remove(gone));
+    let about = match removed.is_empty() {
+        true => "records".to_owned(),
+        false => removed.join(","),
+    };
+    let plan = Some(draft.plan("clean", about)).filter(|plan| !plan.steps.is_empty());
     Ok(Cleaning {
         removed,
         kept,
+        records,
         plan,
     })
 }

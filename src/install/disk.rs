@@ -35,15 +35,18 @@ pub(super) fn bytes_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> 
 
 /// The names of the folders in `folder` that a file of this name lies in, in order.
 pub(super) fn folders_with(folder: &Path, file: &str) -> Result<Vec<String>, FileError> {
+    let mut names = names(folder)?;
+    names.retain(|name| folder.join(name).join(file).exists());
+    Ok(names)
+}
+
+/// The names of what is in a folder, in order; none where there is no folder.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|source| FileError::new("list", folder, source))?,
     };
-    let holds = |entry: &fs::DirEntry| entry.path().join(file).exists();
-    let names = entries
-        .flatten()
-        .filter(holds)
-        .map(|entry| entry.file_name());
+    let names = entries.flatten().map(|entry| entry.file_name());
     let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
     names.sort_unstable();
     Ok(names)

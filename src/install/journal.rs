@@ -8,12 +8,14 @@
 //! 0007 make begin file=candidates/0007-new.wslconfig sum=1badcafe
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::layout::DAMAGED_JOURNAL;
 use super::{InstallError, disk};
 use crate::digest::Sha256;
 use crate::files::{self, FileError};
@@ -280,11 +282,34 @@ impl Journal {
         InstallError::Overtaken(self.path.clone())
     }
 
+    /// Forgets all but the newest changes, if the last has ended and nothing is damaged. Says how many lines went.
+    pub fn shorten(&self, newest: usize) -> Result<usize, FileError> {
+        let history = self.read()?;
+        if history.unfinished().is_some() || !history.damaged.is_empty() {
+            return Ok(0);
+        }
+        let numbers: BTreeSet<u32> = history.records.iter().map(|record| record.number).collect();
+        let Some(oldest) = numbers.iter().rev().nth(newest.min(numbers.len()).saturating_sub(1)) else {
+            return Ok(0);
+        };
+        let kept: Vec<&Record> = history
+            .records
+            .iter()
+            .filter(|record| record.number >= *oldest)
+            .collect();
+        let gone = history.records.len() - kept.len();
+        if gone > 0 {
+            let text: String = kept.into_iter().map(Record::line).collect();
+            disk::replace(&self.path, Some(text.as_bytes()))?;
+        }
+        Ok(gone)
+    }
+
     /// Puts a damaged journal out of the way, to be looked at by people, and begins a new one.
     pub fn set_aside(&self, number: u32) -> Result<PathBuf, FileError> {
         let aside = self
             .path
-            .with_file_name(format!("journal.damaged-{number:04}"));
+            .with_file_name(format!("{DAMAGED_JOURNAL}{number:04}"));
         std::fs::rename(&self.path, &aside)
             .map_err(|source| FileError::new("rename", &self.path, source))?;
         Ok(aside)
@@ -329,6 +354,25 @@ mod tests {
             assert_eq!(history.records, records, "cut at {cut}");
             assert!(history.damaged.is_empty());
         }
+    }
+
+    #[test]
+    fn a_long_journal_forgets_all_but_the_newest_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::new(folder.path().join("journal"));
+        for number in 1..=5 {
+            let ends = [Mark::Planned, Mark::Done].map(|mark| record(number, "change", mark));
+            journal.append(&ends).expect("written");
+        }
+        assert_eq!(journal.shorten(2).expect("shortened"), 6);
+        assert_eq!(journal.shorten(2).expect("shortened"), 0);
+        let history = journal.read().expect("read");
+        assert_eq!((history.records.len(), history.last_number()), (4, 5));
+        // Nothing goes while something has to be finished.
+        let mut journal = Journal::new(folder.path().join("journal"));
+        let begun = [record(6, "change", Mark::Planned)];
+        journal.append(&begun).expect("written");
+        assert_eq!(journal.shorten(1).expect("read"), 0);
     }
 
     #[test]

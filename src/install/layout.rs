@@ -221,7 +221,17 @@ pub fn console(number: u32) -> String {
     format!("console/{number:04}.log")
 }
 
-fn last(file: &str) -> &str {
+/// What the name of a journal that was put aside begins with; a number follows.
+pub const DAMAGED_JOURNAL: &str = "journal.damaged-";
+
+/// The number of a change that the name of a file begins with.
+#[must_use]
+pub(super) fn numbered(name: &str) -> Option<u32> {
+    name.get(..4)?.parse().ok()
+}
+
+/// A file's name without its folder.
+pub(super) fn last(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }
 

@@ -20,6 +20,7 @@ pub mod hold;
 pub mod journal;
 pub mod layout;
 pub mod preflight;
+pub mod records;
 pub mod recover;
 pub mod rescue;
 pub mod rollback;

@@ -46,9 +46,10 @@ pub enum Step {
         /// The file with the bytes before.
         was: Option<String>,
     },
-    /// Removes a folder with a kernel that nothing refers to any more. This cannot be undone.
+    /// Removes a folder with a kernel that nothing refers to any more, or a file of a change gone by. This cannot be
+    /// undone.
     Remove {
-        /// The folder.
+        /// The folder or file.
         folder: String,
     },
 }
@@ -201,7 +202,13 @@ impl Step {
             Self::Switch { to, .. } => put(layout, &config(layout)?, to.as_deref()),
             Self::Put { file, to, .. } => put(layout, &layout.path(file), to.as_deref()),
             Self::Remove { folder } if Named::read(layout)?.may_need(layout, folder) => Ok(()),
-            Self::Remove { folder } => Ok(files::remove_dir(&layout.path(folder))?),
+            Self::Remove { folder } => {
+                let path = layout.path(folder);
+                match path.is_dir() {
+                    true => Ok(files::remove_dir(&path)?),
+                    false => disk::remove_unflushed(&path).map(drop).map_err(Into::into),
+                }
+            }
         }
     }
 

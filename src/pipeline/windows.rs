@@ -301,7 +301,7 @@ pub fn install(
         agreed(&running_distros(&host)?)?;
     }
     remember(context, &site.layout)?;
-    carry_out(context, &host, &site, &plan, hold)?;
+    carry_out(context, &host, &site, &plan, hold.as_ref())?;
     if options.restart {
         // From its first committing step on the installation went on to its end; all that runs in WSL need not.
         if context.interrupt.is_set() {
@@ -400,7 +400,7 @@ pub fn rollback(
         Err(error) => return Err(error),
     };
     if let Some(plan) = plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(context, &host, &site, plan, hold)?;
+        carry_out(context, &host, &site, plan, hold.as_ref())?;
     }
     let to = match &plan {
         Some(plan) => plan.about.clone(),
@@ -484,16 +484,30 @@ fn wsl_version(host: &Host<'_>) -> Option<crate::wsl::version::WslVersion> {
     host.windows.as_ref()?.version().ok().flatten()
 }
 
-/// Removes kernels that nothing needs any more.
-pub fn clean(context: &Context, side: &WindowsSide, names: &[String]) -> Result<Cleaning, Error> {
+/// Removes kernels that nothing needs any more, and the small files and journal lines of all but the `newest`
+/// changes.
+pub fn clean(
+    context: &Context,
+    side: &WindowsSide,
+    names: &[String],
+    newest: usize,
+) -> Result<Cleaning, Error> {
     let _lock = side.lock(context)?;
     let host = Host::known(context, side)?;
     let hold = host.hold(context, side)?;
     host.recover(hold.as_ref(), context)?;
     let site = host.site()?;
-    let cleaning = clean::plan(&site, names, &host.surroundings.release)?;
-    if let Some(plan) = cleaning.plan.as_ref().filter(|_| !side.only_look) {
-        carry_out(context, &host, &site, plan, hold)?;
+    let cleaning = clean::plan(&site, names, newest, &host.surroundings.release)?;
+    if side.only_look {
+        return Ok(cleaning);
+    }
+    if let Some(plan) = &cleaning.plan {
+        carry_out(context, &host, &site, plan, hold.as_ref())?;
+    }
+    if names.is_empty() && hold.is_some() {
+        install::journal::Journal::new(site.layout.journal())
+            .shorten(newest)
+            .map_err(InstallError::from)?;
     }
     Ok(cleaning)
 }
@@ -503,11 +517,18 @@ fn carry_out(
     host: &Host<'_>,
     site: &Site,
     plan: &Plan,
-    hold: Option<Hold>,
+    hold: Option<&Hold>,
 ) -> Result<(), Error> {
     // The first of all changes makes the folder that the lock lies in.
     let tell = || context.waits();
-    let hold = hold.map_or_else(|| Hold::wait(&site.layout, &tell), Ok)?;
+    let own;
+    let hold = match hold {
+        Some(hold) => hold,
+        None => {
+            own = Hold::wait(&site.layout, &tell)?;
+            &own
+        }
+    };
     let grant = |file: &WindowsPath| match &host.windows {
         Some(windows) => windows.let_read(file).map_err(|error| {
             let version = windows.version().ok().flatten();
@@ -520,7 +541,7 @@ fn carry_out(
         grant: &grant,
         stop: &stop,
     };
-    install::carry_out(plan, &site.layout, &means, &hold)?;
+    install::carry_out(plan, &site.layout, &means, hold)?;
     Ok(())
 }
 

@@ -214,6 +214,49 @@ fn clean_explains_what_it_keeps() {
 }
 
 #[test]
+fn clean_bounds_what_earlier_changes_left() {
+    let bench = Bench::new();
+    bench.write_config(USERS);
+    bench.publish(&Kernel::new("a"));
+    bench.ends(&["install"], 0);
+    for _ in 0..30 {
+        bench.ends(&["rollback"], 0);
+    }
+    let files = |folder: &str| fs::read_dir(bench.w(folder)).unwrap().count();
+    let (before, lines) = (
+        files("backups"),
+        bench.w("journal").metadata().unwrap().len(),
+    );
+    assert!(before > 60, "{before}");
+    let look = bench.wslk(&["clean", "--dry-run"]).output().unwrap();
+    let look = String::from_utf8(look.stdout).unwrap();
+    assert!(look.contains("of the newest 10 changes"), "{look}");
+    assert_eq!(files("backups"), before);
+    let (done, _) = bench.ends(&["clean"], 0);
+    assert!(
+        done["records"]["removed"].as_array().unwrap().len() > 100,
+        "{done}"
+    );
+    assert!(files("backups") < before / 2 && files("candidates") < before);
+    // What the installed kernel's way back began from is still there, and every way is.
+    assert!(bench.w("backups/0001.wslconfig").exists());
+    let few = files("backups");
+    let (done, _) = bench.ends(&["clean", "--all"], 0);
+    assert!(
+        done["records"]["removed"].as_array().unwrap().len() > 10,
+        "{done}"
+    );
+    assert!(files("backups") < few);
+    assert!(bench.w("journal").metadata().unwrap().len() < lines / 2);
+    bench.ends(&["rollback"], 0);
+    bench.ends(&["rollback"], 0);
+    bench.ends(&["rollback", "stock"], 0);
+    assert_eq!(bench.config_text(), USERS);
+    let (done, _) = bench.ends(&["clean"], 0);
+    assert_eq!(done["kept"].as_array().unwrap().len(), 1, "{done}");
+}
+
+#[test]
 fn clean_finds_kernels_that_are_not_known_any_more() {
     let bench = Bench::new();
     bench.write_config(USERS);
