@@ -20,7 +20,9 @@ use crate::files::{self, FileError};
 /// What a replacement is called until it is whole.
 const LITTER: &str = ".wslk-new";
 /// Bytes copied at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 1 << 18;
+/// Buffers between who reads and who hashes.
+const BUFFERS: usize = 4;
 /// Bytes after which a copy is flushed and read back as far as it is.
 const WINDOW: u64 = 32 << 20;
 
@@ -246,8 +248,6 @@ fn forget(file: &File) {
 }
 
 /// The digest of what is on the disk, not of what our own cache remembers.
-///
-/// Reading and hashing overlap: a modules disk has hundreds of megabytes.
 pub(super) fn digest(path: &Path) -> Result<Sha256, FileError> {
     let error = |source| FileError::new("read back", path, source);
     let file = File::open(path).map_err(error)?;
@@ -255,23 +255,30 @@ pub(super) fn digest(path: &Path) -> Result<Sha256, FileError> {
     hash(file).map_err(error)
 }
 
+/// Reading and hashing overlap, with a few buffers that go to and fro.
 fn hash(mut file: impl Read) -> io::Result<Sha256> {
     thread::scope(|scope| {
-        let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<u8>>(4);
+        let (fill, full) = mpsc::channel::<(Vec<u8>, usize)>();
+        let (empty, give_back) = mpsc::channel();
+        for _ in 0..BUFFERS {
+            let _listening = empty.send(vec![0; CHUNK]);
+        }
         let hasher = scope.spawn(move || {
             let mut hasher = Hasher::default();
-            receiver.iter().for_each(|chunk| hasher.update(&chunk));
+            for (buffer, length) in full {
+                hasher.update(&buffer[..length]);
+                // At the end nobody takes it back.
+                let _taken = empty.send(buffer);
+            }
             hasher.finish()
         });
-        loop {
-            let mut buffer = vec![0; CHUNK];
+        while let Ok(mut buffer) = give_back.recv() {
             let n = file.read(&mut buffer)?;
-            buffer.truncate(n);
-            if n == 0 || sender.send(buffer).is_err() {
+            if n == 0 || fill.send((buffer, n)).is_err() {
                 break;
             }
         }
-        drop(sender);
+        drop(fill);
         hasher
             .join()
             .map_err(|_| io::Error::other("the hashing thread died"))
