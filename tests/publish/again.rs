@@ -119,6 +119,22 @@ fn the_same_again_is_the_same_bit_by_bit() {
     let scratch: Vec<String> = names.filter(|name| name.starts_with("verify-")).collect();
     assert_eq!(scratch, Vec::<String>::new(), "nothing is left over");
 
+    // A fetched build stands for the one that would be made, and that is said.
+    fs::write(folder.join("entry.json"), "{}").unwrap();
+    let source = yard.path("tree").display().to_string();
+    let args = [
+        "build",
+        "--source",
+        &source,
+        "--profile",
+        "stock",
+        "--no-boot",
+    ];
+    let output = yard.publisher(&args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("was fetched, not made here"), "{said}");
+    fs::remove_file(folder.join("entry.json")).unwrap();
+
     // The files of a build that is not what it was are not worth a comparison.
     fs::write(folder.join("bzImage"), "other").unwrap();
     yard.publisher_ends(&["verify", &id, "--rebuild"], 5);
