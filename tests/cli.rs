@@ -75,6 +75,8 @@ fn help_fits_a_screen_and_names_every_verb() {
         "explain",
         "build",
         "boot",
+        "verify",
+        "publish",
         "probe",
         "completions",
     ] {

@@ -19,6 +19,7 @@ use crate::files;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
 };
+use crate::publish;
 use crate::settings::Settings;
 use crate::source::{self, PatchSet, SourceTree, TagQuery};
 
@@ -114,7 +115,14 @@ impl Prepared {
         let lookup = self.lookup(store)?;
         let reasons = self.reasons(&lookup);
         match lookup {
-            Lookup::Unchanged(build) => return Ok(Some(*build)),
+            Lookup::Unchanged(build) => {
+                // The same name stands for the same inputs, and here for somebody's word about them.
+                if build.folder().join(publish::ENTRY).exists() {
+                    let note = "this build was fetched, not made here; `wslk verify --rebuild` makes it again";
+                    context.reporter.note(note);
+                }
+                return Ok(Some(*build));
+            }
             Lookup::Damaged(_) => context.reporter.warn(reasons.concat()),
             Lookup::First | Lookup::Changed { .. } => {
                 reasons

@@ -1,5 +1,6 @@
 //! Why nothing was published, or why nothing of a publication was kept; each by its own name.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::artefact::{ArtefactError, BuildId};
@@ -244,12 +245,23 @@ impl PublishError {
             Self::Artefact(error) => return error.hint(),
             Self::Boot(error) => return error.hint(),
             Self::Lock(LockError::Held(_)) => "wait for it: one publishes at a time",
-            Self::Lock(LockError::File(error)) | Self::File(error) => {
-                return error.hint().map(str::to_owned);
-            }
+            Self::Lock(LockError::File(error)) | Self::File(error) => file_hint(error.kind())?,
             Self::Signing(_) => return None,
         };
         Some(text.to_owned())
+    }
+}
+
+/// It may be the outlet's disk as well as that of the home.
+fn file_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("free some space there; what was published before is untouched")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Some("see who may read and write there")
+        }
+        _ => None,
     }
 }
 

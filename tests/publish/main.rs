@@ -2,9 +2,11 @@
 //! the real program takes them or says why not.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod again;
 #[expect(dead_code, reason = "made for the tests of the installation")]
 #[path = "../install/bench.rs"]
 mod bench;
+mod disk;
 mod formats;
 mod kills;
 mod refusals;
