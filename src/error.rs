@@ -70,6 +70,9 @@ pub enum Error {
     /// A version or a profile cannot be part of a build's name.
     #[error(transparent)]
     BuildName(#[from] BadBuildId),
+    /// The page for people cannot be drawn.
+    #[error("cannot draw the page: {0}")]
+    Page(String),
     /// The system refused what every process may do.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -97,7 +100,7 @@ impl Error {
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
             }
-            Self::Architecture(_) | Self::BuildName(_) | Self::Start(_) => None,
+            Self::Architecture(_) | Self::BuildName(_) | Self::Page(_) | Self::Start(_) => None,
         }
     }
 
@@ -120,7 +123,7 @@ impl Error {
             Self::Verify(_) => "verify",
             Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
-            Self::Books(_) => "nightly",
+            Self::Books(_) | Self::Page(_) => "nightly",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

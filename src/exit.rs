@@ -67,7 +67,7 @@ impl Error {
             Self::Lock(LockError::File(_)) | Self::File(_) | Self::Books(_) => Exit::Usage,
             Self::Architecture(_) => Exit::CannotTest,
             Self::BuildName(_) => Exit::Usage,
-            Self::Start(_) => Exit::Bug,
+            Self::Page(_) | Self::Start(_) => Exit::Bug,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::drift::DriftArgs;
 use crate::artefact::BuildRef;
 use crate::install::check;
 use crate::kconfig::Symbol;
@@ -311,32 +312,6 @@ pub struct ExplainArgs {
     /// Where `olddefconfig` runs.
     #[command(flatten)]
     pub engine: EngineArgs,
-}
-
-/// `wslk drift`
-#[derive(Debug, Args)]
-pub struct DriftArgs {
-    /// The kernel before: a tag or series, a build id, or a configuration file.
-    #[arg(value_name = "OLD")]
-    pub old: String,
-    /// The kernel after, likewise.
-    #[arg(value_name = "NEW")]
-    pub new: String,
-    /// Where to look.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// Where `olddefconfig` runs.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Write it as Markdown, whole.
-    #[arg(long, conflicts_with = "json")]
-    pub markdown: bool,
-    /// The file with the accepted changes [default: kernel-configs/reviews.toml].
-    #[arg(long, value_name = "FILE")]
-    pub reviews: Option<PathBuf>,
 }
 
 /// `wslk build`

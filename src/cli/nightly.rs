@@ -9,7 +9,7 @@ use super::{Session, outlook, output};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, Lock};
-use crate::nightly::{Books, Entry, Night, Tonight, Works, notice, summary};
+use crate::nightly::{Books, Entry, Night, Tonight, Works, notice, site, summary};
 use crate::pipeline::Step;
 use crate::settings::{Overrides, Settings};
 use crate::source::RemoteTag;
@@ -75,6 +75,7 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
     let _lock = Lock::take(&home.night_lock())?;
     let mut night = Night::begin(&works, &books, &settings.profile)?;
     let tonight = night.run(&settings.nightly.wanted)?;
+    site::write(books.site(), night.ledger())?;
     let text = summary::markdown(&tonight);
     if let Some(path) = summary {
         files::replace(&path, &text)?;

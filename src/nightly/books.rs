@@ -49,6 +49,11 @@ impl BooksError {
     }
 }
 
+/// What changed in a tag's configuration, below the site's root.
+pub(super) fn drift_name(tag: Tag, form: &str) -> String {
+    format!("{DRIFT}/{tag}/drift.{form}")
+}
+
 impl Books {
     /// Books with their ledger in `ledger` and everything for readers below `site`.
     #[must_use]
@@ -93,8 +98,7 @@ impl Books {
     /// What changed in a tag's configuration since the tag before, as Markdown (`md`) or as data (`json`).
     #[must_use]
     pub fn drift(&self, tag: Tag, form: &str) -> PathBuf {
-        let folder = self.site.join(DRIFT).join(tag.to_string());
-        folder.join(format!("drift.{form}"))
+        self.site.join(drift_name(tag, form))
     }
 
     /// The time, in seconds since 1970.

@@ -16,6 +16,7 @@ mod ledger;
 mod line;
 mod night;
 pub mod notice;
+pub mod site;
 pub mod summary;
 mod works;
 

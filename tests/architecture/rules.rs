@@ -49,7 +49,7 @@ const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "re
 /// in one place, and so that its types do not spread.
 const OWNERS: &[(&str, &[&str])] = &[
     // Pages for people.
-    ("askama", &["probe/page"]),
+    ("askama", &["probe/page", "nightly/site/page"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     // Files that a child must not inherit.
@@ -59,8 +59,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Kernel tarballs; the initramfs; a kernel's /proc/config.gz.
     ("flate2", &["source/unpack", "boot", "doctor/gather"]),
     ("git2", &["source/remote"]),
-    // Times as other people's formats want them.
-    ("humantime", &["publish/provenance"]),
+    // Times as other people's formats want them, and as people read them.
+    ("humantime", &["publish/provenance", "nightly/site/page"]),
     ("indicatif", &["report/terminal"]),
     // NVIDIA's libraries, at run time.
     ("libloading", &["probe/driver"]),
