@@ -216,6 +216,14 @@ impl Staging {
         self
     }
 
+    /// Lets other users read it, as a web server has to.
+    pub fn for_all_to_read(self) -> Result<Self, FileError> {
+        let readable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.folder.path(), readable)
+            .map_err(|source| FileError::new("publish", &self.target, source))?;
+        Ok(self)
+    }
+
     /// Renames the folder to its final place, which must not exist yet.
     pub fn publish(self) -> Result<PathBuf, FileError> {
         let error = |source| FileError::new("publish", &self.target, source);

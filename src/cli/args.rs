@@ -533,6 +533,9 @@ pub struct NightlyArgs {
     /// Print what there is to do as the matrix of a CI engine, a line of JSON, and do nothing.
     #[arg(long)]
     pub plan: bool,
+    /// Judge nothing; take over what nights on other machines have left in these folders.
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["plan", "tags"])]
+    pub collect: Vec<PathBuf>,
     /// Write what was done into this file, as Markdown.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,

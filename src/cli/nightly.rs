@@ -1,5 +1,7 @@
 //! `wslk nightly`: every new tag through the pipeline, and what came of it.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use super::args::{NightlyArgs, overrides};
@@ -9,7 +11,7 @@ use super::{Session, outlook, output};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, Lock};
-use crate::nightly::{Books, Entry, Night, Tonight, Works, notice, site, summary};
+use crate::nightly::{self, Books, Entry, Night, Tonight, Works, notice, site, summary};
 use crate::pipeline::Step;
 use crate::settings::{Overrides, Settings};
 use crate::source::RemoteTag;
@@ -73,8 +75,14 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     let _lock = Lock::take(&home.night_lock())?;
+    if !args.collect.is_empty() {
+        return collected(session, &books, &args.collect, summary.as_deref());
+    }
     let mut night = Night::begin(&works, &books, &settings.profile)?;
-    let tonight = night.run(&settings.nightly.wanted)?;
+    let tonight = night.run(&settings.nightly.wanted);
+    // What was judged is shown, also when the night was cut short.
+    books.show(night.ledger())?;
+    let tonight = tonight?;
     site::write(books.site(), night.ledger())?;
     let text = summary::markdown(&tonight);
     if let Some(path) = summary {
@@ -90,6 +98,31 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
         Exit::Done if !told => Exit::CannotTest,
         exit => exit,
     })
+}
+
+/// What other machines judged, taken over.
+fn collected(
+    session: &Session<'_>,
+    books: &Books,
+    folders: &[PathBuf],
+    summary: Option<&Path>,
+) -> Result<Exit, Error> {
+    let mut ledger = books.read()?;
+    let entries = nightly::collect(books, &mut ledger, folders)?;
+    books.show(&ledger)?;
+    let tonight = Tonight {
+        known: ledger.entries().len(),
+        entries,
+        stopped: false,
+    };
+    let text = summary::markdown(&tonight);
+    if let Some(path) = summary {
+        files::replace(path, &text)?;
+    }
+    session
+        .output
+        .answer("nightly", &answer(&tonight, &text), &screen(&tonight));
+    Ok(tonight.exit())
 }
 
 /// Whether the server took it. What was judged stays judged if it did not.

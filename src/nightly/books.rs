@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ledger::{Ledger, LedgerError};
+use super::site;
+use crate::error::Error;
 use crate::files::{self, FileError};
 use crate::source::Tag;
 
 /// The folder of logs, below the site's root.
 const LOGS: &str = "logs";
+/// The ledger's copy, below the site's root.
+const COPY: &str = "ledger.json";
 /// The folder of what changed in configurations, below the site's root.
 const DRIFT: &str = "drift";
 
@@ -33,6 +37,9 @@ pub enum BooksError {
         /// What is wrong with it.
         problem: LedgerError,
     },
+    /// A folder that a job is said to have left has none.
+    #[error("{} is not there: no night was here", .0.display())]
+    Missing(PathBuf),
 }
 
 impl BooksError {
@@ -43,6 +50,10 @@ impl BooksError {
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Unreadable { .. } => Some(
                 "restore it from a backup; or move it away, and every tag is judged again (finished builds are kept)"
+                    .to_owned(),
+            ),
+            Self::Missing(_) => Some(
+                "give the folders that `wslk nightly --site DIR` has written on the other machines"
                     .to_owned(),
             ),
         }
@@ -61,6 +72,12 @@ impl Books {
         Self { ledger, site }
     }
 
+    /// The books that a night on another machine has left in the folder of its site.
+    #[must_use]
+    pub fn of_job(site: &Path) -> Self {
+        Self::new(site.join(COPY), site.to_owned())
+    }
+
     /// The site's root.
     #[must_use]
     pub fn site(&self) -> &Path {
@@ -76,6 +93,20 @@ impl Books {
             path: self.ledger.clone(),
             problem,
         })
+    }
+
+    /// The ledger, which has to be there.
+    pub fn read_existing(&self) -> Result<Ledger, BooksError> {
+        match self.ledger.is_file() {
+            true => self.read(),
+            false => Err(BooksError::Missing(self.ledger.clone())),
+        }
+    }
+
+    /// Draws the site of the ledger, and leaves a copy of the ledger there for whoever collects it.
+    pub fn show(&self, ledger: &Ledger) -> Result<(), Error> {
+        site::write(&self.site, ledger)?;
+        Ok(files::replace(&self.site.join(COPY), ledger.to_json())?)
     }
 
     /// Replaces the ledger whole.

@@ -11,6 +11,7 @@
 mod bisect;
 mod books;
 mod choice;
+mod collect;
 mod failure;
 mod ledger;
 mod line;
@@ -21,6 +22,7 @@ pub mod summary;
 mod works;
 
 pub use self::books::{Books, BooksError};
+pub use self::collect::collect;
 pub use self::ledger::{
     Blame, DriftFacts, Entry, Failure, Judged, Ledger, LedgerError, Regression, Row, SCHEMA,
     Seconds, Stage,

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -309,12 +308,10 @@ pub fn publish(
     let staging = Staging::beside(&target)?;
     let entry = fill(staging.path(), submission, &sources, signer)?;
     files::flush(staging.path())?;
-    fs::set_permissions(staging.path(), fs::Permissions::from_mode(0o755))
-        .map_err(|source| FileError::new("publish", &target, source))?;
     Ok(Published {
         entry,
         done: Done::Published,
-        folder: staging.publish()?,
+        folder: staging.for_all_to_read()?.publish()?,
     })
 }
 
