@@ -289,7 +289,11 @@ impl Journal {
             return Ok(0);
         }
         let numbers: BTreeSet<u32> = history.records.iter().map(|record| record.number).collect();
-        let Some(oldest) = numbers.iter().rev().nth(newest.min(numbers.len()).saturating_sub(1)) else {
+        let Some(oldest) = numbers
+            .iter()
+            .rev()
+            .nth(newest.min(numbers.len()).saturating_sub(1))
+        else {
             return Ok(0);
         };
         let kept: Vec<&Record> = history
