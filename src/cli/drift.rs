@@ -1,11 +1,10 @@
 //! `wslk drift`: calls the pipeline once and shows what came of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
 use serde::Serialize;
 
-use super::args::{EngineArgs, KconfigArgs, SourceArgs, overrides};
+use super::args::{DriftArgs, overrides};
 use super::{Session, outlook, output};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -14,32 +13,6 @@ use crate::kconfig::drift::Drift;
 use crate::pipeline::drift::{self as pipeline, Drifted, Version};
 use crate::pipeline::{self as stages, Goal};
 use crate::settings::{Overrides, Settings};
-
-/// `wslk drift`
-#[derive(Debug, Args)]
-pub struct DriftArgs {
-    /// The kernel before: a tag or series, a build id, or a configuration file.
-    #[arg(value_name = "OLD")]
-    pub old: String,
-    /// The kernel after, likewise.
-    #[arg(value_name = "NEW")]
-    pub new: String,
-    /// Where to look.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// Where `olddefconfig` runs.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Write it as Markdown, whole.
-    #[arg(long, conflicts_with = "json")]
-    pub markdown: bool,
-    /// The file with the accepted changes [default: kernel-configs/reviews.toml].
-    #[arg(long, value_name = "FILE")]
-    pub reviews: Option<PathBuf>,
-}
 
 pub(super) fn drift(session: &Session<'_>, args: DriftArgs) -> Result<Exit, Error> {
     let (old, new) = (version(&args.old)?, version(&args.new)?);
