@@ -105,3 +105,113 @@ fn copied(source: &Path, target: &Path, name: &str) -> Result<PathBuf, FileError
     fs::copy(&from, &to).map_err(|error| FileError::new("copy", &from, error))?;
     Ok(to)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nightly::ledger::Stage;
+
+    struct Yard {
+        folder: tempfile::TempDir,
+    }
+
+    impl Yard {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            Self { folder }
+        }
+
+        fn books(&self) -> Books {
+            let root = self.folder.path();
+            Books::new(root.join("nightly.json"), root.join("site"))
+        }
+
+        /// What a job that published `version` has left.
+        fn job(&self, version: &str, time: u64) -> PathBuf {
+            let job = self.folder.path().join(version);
+            let mut entry = published(version, time);
+            let folder = job.join(entry.judged.path.as_deref().expect("published"));
+            fs::create_dir_all(folder.join("boot")).expect("made");
+            let mut digests = std::collections::BTreeMap::new();
+            for name in ["bzImage", "boot/report.json"] {
+                fs::write(folder.join(name), version).expect("written");
+                digests.insert(name.to_owned(), Sha256::of(version));
+            }
+            fs::write(folder.join(SUMS), sums::render(&digests)).expect("written");
+            let log = format!("logs/{version}.log");
+            files::replace(&job.join(&log), "it went well").expect("written");
+            entry.log = Some(log);
+            let mut ledger = Ledger::default();
+            ledger.keep(entry);
+            Books::of_job(&job).write(&ledger).expect("written");
+            job
+        }
+
+        fn collect(&self, jobs: &[PathBuf]) -> Result<Vec<String>, Error> {
+            let books = self.books();
+            let mut ledger = books.read()?;
+            let taken = collect(&books, &mut ledger, jobs)?;
+            Ok(taken.iter().map(|entry| entry.tag.version()).collect())
+        }
+    }
+
+    fn published(version: &str, time: u64) -> Entry {
+        let tag = version.parse().expect("a tag");
+        let mut entry = Entry::seen(tag, "c0ffee".into(), "tiny".into(), "rules".into(), time);
+        entry.stage = Stage::Published;
+        entry.judged.path = Some(format!("{tag}/a-build"));
+        entry
+    }
+
+    #[test]
+    fn what_jobs_published_is_taken_whole_and_once() {
+        let yard = Yard::new();
+        let jobs = [yard.job("6.1.2.1", 5), yard.job("6.1.1.1", 6)];
+        assert_eq!(yard.collect(&jobs).expect("taken"), ["6.1.2.1", "6.1.1.1"]);
+        let site = yard.folder.path().join("site");
+        let kernel = site.join("linux-msft-wsl-6.1.2.1/a-build/bzImage");
+        assert_eq!(fs::read_to_string(kernel).expect("there"), "6.1.2.1");
+        assert!(
+            site.join("linux-msft-wsl-6.1.1.1/a-build")
+                .join(SUMS)
+                .is_file()
+        );
+        assert!(site.join("logs/6.1.1.1.log").is_file());
+        assert_eq!(yard.collect(&jobs).expect("nothing new"), [""; 0]);
+    }
+
+    #[test]
+    fn an_older_word_about_a_tag_is_not_taken() {
+        let yard = Yard::new();
+        let mut ledger = Ledger::default();
+        ledger.keep(published("6.1.2.1", 9));
+        yard.books().write(&ledger).expect("written");
+        let job = yard.job("6.1.2.1", 5);
+        assert!(yard.collect(&[job]).expect("read").is_empty());
+    }
+
+    #[test]
+    fn a_swapped_artefact_is_refused_and_nothing_of_it_is_kept() {
+        let yard = Yard::new();
+        let job = yard.job("6.1.2.1", 5);
+        let kernel = job.join("linux-msft-wsl-6.1.2.1/a-build/bzImage");
+        fs::write(&kernel, "another").expect("written");
+        let error = yard.collect(&[job]).expect_err("refused").to_string();
+        assert!(error.contains("bzImage") && error.contains(SUMS), "{error}");
+        assert_eq!(yard.books().read().expect("a ledger"), Ledger::default());
+        let site = yard.folder.path().join("site/linux-msft-wsl-6.1.2.1");
+        assert_eq!(fs::read_dir(site).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn a_folder_where_no_night_was_is_told() {
+        let yard = Yard::new();
+        let error = yard.collect(&[yard.folder.path().join("nowhere")]);
+        assert!(
+            error
+                .expect_err("refused")
+                .to_string()
+                .contains("no night was here")
+        );
+    }
+}
