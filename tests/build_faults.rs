@@ -15,14 +15,13 @@ use wslk::kconfig::Arch;
 use wslk::process::Interrupt;
 use wslk::report::Reporter;
 
-/// Finds the build tree in its arguments, tells the release, installs modules; else does as FAULT says.
+/// Finds the build tree in its arguments, installs modules, tells the release; else does as FAULT says.
 const MAKE: &str = r#"#!/bin/sh
 for word; do case $word in O=*) tree=${word#O=} ;; INSTALL_MOD_PATH=*) modules=${word#*=} ;; esac; done
 case " $* " in
-*' kernelrelease '*) echo 6.1.0-test; exit ;;
 *' modules_install '*) mkdir -p "$modules/lib/modules/6.1.0-test"; cd "$modules/lib/modules/6.1.0-test"; ln -s x build; touch modules.dep; exit ;;
 esac
-made() { mkdir -p "$tree/arch/x86/boot"; echo image >"$tree/arch/x86/boot/bzImage"; echo map >"$tree/System.map"; }
+made() { mkdir -p "$tree/arch/x86/boot"; echo image >"$tree/arch/x86/boot/bzImage"; echo map >"$tree/System.map"; mkdir -p "$tree/include/config"; echo 6.1.0-test >"$tree/include/config/kernel.release"; }
 echo '  CC      init/main.o'
 fault
 "#;

@@ -115,7 +115,9 @@ impl Listener {
     fn new(plan: &BuildPlan, reporter: &Reporter, kept: u64) -> Result<Self, BuildError> {
         let path = plan.log();
         let log = File::create(&path).map_err(|source| FileError::new("create", &path, source))?;
-        let progress = Progress::start(reporter, Some(expected(plan).max(kept)), kept);
+        // Of another configuration's objects nobody knows how many will do.
+        let done = if is_of_another_config(plan) { 0 } else { kept };
+        let progress = Progress::start(reporter, Some(expected(plan).max(done)), done);
         Ok(Self {
             log,
             progress,
@@ -152,6 +154,12 @@ fn expected(plan: &BuildPlan) -> u64 {
         (config == plan.config_digest().to_string()).then(|| units.parse().ok())?
     });
     same_config.unwrap_or_else(|| units::estimate(&plan.source, &plan.config, plan.arch))
+}
+
+/// Whether the objects that lie there are those of a finished build with another configuration.
+fn is_of_another_config(plan: &BuildPlan) -> bool {
+    let known = files::read_if_there(&record(plan)).ok().flatten();
+    known.is_some_and(|text| !text.starts_with(&plan.config_digest().to_string()))
 }
 
 /// Keeps the number of object files for the next run. Losing it costs an estimate, no more.

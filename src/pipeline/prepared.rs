@@ -4,6 +4,7 @@
 //! already, and makes the configuration or the whole build if not.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Instant;
 
 use super::Context;
@@ -229,6 +230,24 @@ impl Prepared {
         (door, request)
     }
 
+    /// The configuration of a tree that is still what was fetched: the compiler reads what lies on the disk now,
+    /// not what lay there then. Reading a tree takes as long as configuring it, so they go side by side.
+    fn configure_what_is_there(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<KernelConfig, Error> {
+        thread::scope(|scope| {
+            let verified = scope.spawn(|| self.tree.verify());
+            let config = self.configure(context, settings);
+            match verified.join() {
+                Ok(verified) => verified?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            config
+        })
+    }
+
     /// Configures, compiles, packs and publishes.
     pub(super) fn make(
         &self,
@@ -237,9 +256,7 @@ impl Prepared {
         store: &Store,
     ) -> Result<Build, Error> {
         let started = Instant::now();
-        // The compiler reads what lies on the disk now, not what lay there when it was fetched.
-        self.tree.verify()?;
-        let config = self.configure(context, settings)?;
+        let config = self.configure_what_is_there(context, settings)?;
         let compiled = self.compile(context, settings, &config)?;
         context.reporter.stage("artefacts", self.id.to_string());
         let draft = store.draft(&self.id)?;

@@ -31,12 +31,12 @@ bzImage:
 	@head -c 4096 /dev/zero > $(O)/arch/x86/boot/bzImage
 	@STAMP >> $(O)/arch/x86/boot/bzImage
 	@echo '0 T start' > $(O)/System.map
+	@mkdir -p $(O)/include/config
+	@echo $(RELEASE) > $(O)/include/config/kernel.release
 modules_install:
 	@mkdir -p $(MODULES)
 	@cd $(MODULES) && touch modules.dep modules.order modules.builtin modules.builtin.modinfo
-kernelrelease:
-	@echo $(RELEASE)
-.PHONY: olddefconfig modules bzImage modules_install kernelrelease
+.PHONY: olddefconfig modules bzImage modules_install
 ";
 
 /// A tree that passes for a kernel's, with all options that WSL needs.
