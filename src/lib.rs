@@ -15,7 +15,7 @@
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`publish`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
-//! - ports and values: [`download`], [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`]
+//! - ports and values: [`download`], [`exec`], [`report`], [`files`], [`digest`], [`home`], [`process`], [`build_name`]
 
 pub mod cli;
 
@@ -52,6 +52,7 @@ pub mod download;
 pub mod exec;
 pub mod report;
 
+pub mod build_name;
 pub mod digest;
 pub mod files;
 pub mod home;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::build_name;
 use crate::digest::Sha256;
 
 /// The schema number that this wslk writes, and the highest that it reads.
@@ -113,7 +114,7 @@ impl BuildRef {
     pub fn fits(&self, id: &BuildId) -> bool {
         match self {
             Self::Latest => true,
-            Self::Prefix(prefix) => id.as_str().starts_with(prefix) || id.hex().starts_with(prefix),
+            Self::Prefix(prefix) => build_name::fits(id.as_str(), prefix),
         }
     }
 }
@@ -130,7 +131,7 @@ impl FromStr for BuildRef {
     fn from_str(text: &str) -> Result<Self, BadBuildId> {
         let safe = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         match text {
-            "latest" => Ok(Self::Latest),
+            build_name::LATEST => Ok(Self::Latest),
             _ if text.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && text.chars().all(safe) =>
             {
@@ -144,7 +145,7 @@ impl FromStr for BuildRef {
 impl fmt::Display for BuildRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Latest => f.write_str("latest"),
+            Self::Latest => f.write_str(build_name::LATEST),
             Self::Prefix(prefix) => f.write_str(prefix),
         }
     }

@@ -209,8 +209,49 @@ impl InstallError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Host(error) => return Some(error.hint()),
-            Self::Windows(_) => NO_INTEROP,
+            Self::Undone(error) => return Some(undone(error)),
+            Self::NotRestarted(build) => return Some(not_restarted(build)),
+            Self::Ambiguous { builds, .. } => {
+                return Some(format!("name more of it: {}", builds.join(", ")));
+            }
+            Self::Windows(_)
+            | Self::Policy { .. }
+            | Self::OldWsl(_)
+            | Self::HiddenDisk(_)
+            | Self::Distro(_)
+            | Self::NothingToRestart => self.about_windows()?,
+            Self::NotAscii(_)
+            | Self::NoWindowsName(_)
+            | Self::NoSpace { .. }
+            | Self::WslConfig { .. }
+            | Self::Misread { .. }
+            | Self::Differs { .. }
+            | Self::Taken(_)
+            | Self::Gone(_)
+            | Self::Journal { .. }
+            | Self::Generations { .. } => self.about_files()?,
+            Self::Unproven { .. }
+            | Self::NoReason
+            | Self::NotAnImage(_)
+            | Self::Lacks(_)
+            | Self::Release(_)
+            | Self::NoSuchGeneration(_)
+            | Self::NoPrevious => self.about_the_build()?,
+            Self::NotUndone { .. } | Self::Busy(_) | Self::Overtaken(_) => {
+                self.about_the_change()?
+            }
             Self::File(error) => file_hint(error.kind()),
+            Self::NotAgreed(_) => "--yes agrees in advance",
+            Self::Checks(_) => "`wslk rollback` goes back to what worked",
+            Self::Interrupted => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// Of Windows and WSL as they are here.
+    fn about_windows(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Windows(_) => NO_INTEROP,
             Self::Policy { .. } => {
                 "ask whoever administers this computer; until then only the stock kernel boots"
             }
@@ -221,18 +262,21 @@ impl InstallError {
             Self::Distro(_) => {
                 "`wsl --list --verbose` shows the distributions; --distro names one of them"
             }
+            Self::NothingToRestart => {
+                "without --restart it is installed, and tried at the next start of WSL"
+            }
+            _ => return None,
+        })
+    }
+
+    /// Of our folder, and the files in it and beside it.
+    fn about_files(&self) -> Option<&'static str> {
+        Some(match self {
             Self::NotAscii(_) | Self::NoWindowsName(_) => {
                 "name a folder of plain letters on a Windows drive: --windows-dir /mnt/c/wslk"
             }
             Self::NoSpace { .. } => {
                 "`wslk clean` removes old kernels; --windows-dir names another folder"
-            }
-            Self::Unproven { .. } => {
-                "`wslk boot BUILD` tests it; --untested \"reason\" installs it nevertheless"
-            }
-            Self::NoReason => "say why, such as --untested \"no QEMU here\"",
-            Self::NotAnImage(_) | Self::Lacks(_) | Self::Release(_) => {
-                "build it with the profile criu from Microsoft's own configuration"
             }
             Self::WslConfig { .. } | Self::Misread { .. } => {
                 "mend the file by hand, or move it away; `wslk install` then begins a new one"
@@ -241,46 +285,35 @@ impl InstallError {
                 "the disk or something that watches it changed the file; try again"
             }
             Self::Taken(_) => "look at what it is, and move it away",
-            Self::Interrupted
-            | Self::Undone(_)
-            | Self::NotRestarted(_)
-            | Self::NotUndone { .. }
-            | Self::Busy(_)
-            | Self::Overtaken(_) => return self.hint_of_a_change(),
             Self::Gone(_) => "`wslk rollback stock` needs none of our files",
             Self::Journal { .. } | Self::Generations { .. } => {
                 "`wslk rollback` needs neither: it goes to the stock kernel then, and begins a new one"
             }
+            _ => return None,
+        })
+    }
+
+    /// Of the build that was named, and what there is of it.
+    fn about_the_build(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unproven { .. } => {
+                "`wslk boot BUILD` tests it; --untested \"reason\" installs it nevertheless"
+            }
+            Self::NoReason => "say why, such as --untested \"no QEMU here\"",
+            Self::NotAnImage(_) | Self::Lacks(_) | Self::Release(_) => {
+                "build it with the profile criu from Microsoft's own configuration"
+            }
             Self::NoSuchGeneration(_) => {
                 "`wslk status` lists what is installed; `wslk install BUILD` installs another"
             }
-            Self::Ambiguous { builds, .. } => {
-                return Some(format!("name more of it: {}", builds.join(", ")));
-            }
             Self::NoPrevious => "`wslk status` lists what is installed",
-            Self::NotAgreed(_) => "--yes agrees in advance",
-            Self::NothingToRestart => {
-                "without --restart it is installed, and tried at the next start of WSL"
-            }
-            Self::Checks(_) => "`wslk rollback` goes back to what worked",
-        };
-        Some(text.to_owned())
+            _ => return None,
+        })
     }
 
     /// Of what came in the way of a change: what has become of that.
-    fn hint_of_a_change(&self) -> Option<String> {
-        let text = match self {
-            Self::Undone(error) => {
-                let undone = "what was begun is undone".to_owned();
-                let hint = error.hint().map(|hint| format!("{hint}; {undone}"));
-                return hint.or(Some(undone));
-            }
-            Self::NotRestarted(build) => {
-                return Some(format!(
-                    "`wslk install {build} --restart` goes on; `wsl --shutdown` in Windows starts it too, on trial; \
-                     `wslk rollback` takes it back"
-                ));
-            }
+    fn about_the_change(&self) -> Option<&'static str> {
+        Some(match self {
             Self::NotUndone { .. } => {
                 "free some space, and close what holds files open in Windows; the next `wslk status` undoes \
                  the rest"
@@ -292,9 +325,23 @@ impl InstallError {
                 "`wslk status` says what is configured now; then try again, one wslk at a time"
             }
             _ => return None,
-        };
-        Some(text.to_owned())
+        })
     }
+}
+
+fn undone(error: &InstallError) -> String {
+    let undone = "what was begun is undone";
+    match error.hint() {
+        Some(hint) => format!("{hint}; {undone}"),
+        None => undone.to_owned(),
+    }
+}
+
+fn not_restarted(build: &str) -> String {
+    format!(
+        "`wslk install {build} --restart` goes on; `wsl --shutdown` in Windows starts it too, on trial; \
+         `wslk rollback` takes it back"
+    )
 }
 
 /// What can be done about a file that the system refused.

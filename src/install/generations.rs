@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::InstallError;
 use super::layout::Layout;
+use crate::build_name;
 use crate::digest::Sha256;
 use crate::wsl::version::WslVersion;
 
@@ -273,19 +274,13 @@ pub fn meant<'a>(
     there: impl IntoIterator<Item = &'a str>,
     name: &str,
 ) -> Result<&'a str, InstallError> {
-    // The way back does without the store of builds, so this is said once more here.
-    let newest_of_all = name == "latest";
-    let fits = |id: &str| {
-        let digits = id.rsplit('-').next().unwrap_or(id);
-        let begins = id.starts_with(name) || digits.starts_with(name);
-        newest_of_all || (!name.is_empty() && begins)
-    };
+    let newest_of_all = name == build_name::LATEST;
     let mut found: Vec<&str> = Vec::new();
     for id in there {
         if id == name {
             return Ok(id);
         }
-        if fits(id) {
+        if newest_of_all || build_name::fits(id, name) {
             found.retain(|other| *other != id);
             found.push(id);
         }

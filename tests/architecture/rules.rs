@@ -8,7 +8,7 @@ use crate::tokens::{Attribute, Function, Named, Parts, parts};
 ///
 /// A stage has a line to itself: it takes the product types of the stages before it, never of a later one.
 const LAYERS: &[&[&str]] = &[
-    &["digest", "files", "home", "process"],
+    &["build_name", "digest", "files", "home", "process"],
     &["exec", "report", "download"],
     // What a rollback is made of: it works when every stage above is broken.
     &["wsl"],
@@ -41,7 +41,7 @@ const RESCUES: &[&str] = &[
     "install/disk",
     "install/reserve",
 ];
-const RESCUES_USE: &[&str] = &["digest", "files", "wsl", "install"];
+const RESCUES_USE: &[&str] = &["build_name", "digest", "files", "wsl", "install"];
 /// What else is in `install` is not for them.
 const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "recover"];
 

@@ -3,6 +3,9 @@
 //! In: a [`WslConfig`] and [`Facts`] about the computer. Out: [`Finding`]s in the order of the lines. Must
 //! not ask the computer itself: the facts come with the call, and what is not known is not complained of.
 
+mod meant;
+mod value;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -12,8 +15,8 @@ use super::finding::{Finding, Problem};
 use super::grammar::{
     Bad, END_OF_TEXT, Fault, Kind, Section, Setting, Statement, readable, statements,
 };
-use super::keys::{self, Known, Type};
-use super::{KERNEL, KERNEL_MODULES, Key, SAFE_MODE, WslConfig, is_true};
+use super::keys;
+use super::{KERNEL, KERNEL_MODULES, Key, WslConfig};
 
 /// What the linter is told about the computer.
 pub struct Facts<'a> {
@@ -154,14 +157,6 @@ impl Lint<'_> {
         self.add(statement.line, section.name.clone(), problem, corrected);
     }
 
-    /// A statement's text with a part of it replaced.
-    fn with(&self, statement: &Statement, part: &Range<usize>, new: &str) -> String {
-        let Range { start, end } = statement.span;
-        let before = &self.text[start..part.start];
-        let behind = &self.text[part.end..end];
-        format!("{before}{new}{}", behind.trim_end_matches(['\r', '\n']))
-    }
-
     fn bad(&mut self, statement: &Statement, bad: &Bad) {
         let problem = match bad.fault {
             Fault::KeyStart(';') => Problem::Semicolon,
@@ -170,33 +165,6 @@ impl Lint<'_> {
         self.below_bad_header |= bad.fault.is_header();
         let corrected = self.repaired(statement, bad);
         self.add(statement.line, bad.at.clone(), problem, corrected);
-    }
-
-    /// A dropped line as it was meant, where that is plain.
-    fn repaired(&self, statement: &Statement, bad: &Bad) -> Option<String> {
-        let line = self.line(statement);
-        match bad.fault {
-            Fault::KeyStart(';') => Some(line.replacen(';', "#", 1)),
-            Fault::SectionStart | Fault::Bracket | Fault::AfterSection => {
-                let letters: String = line
-                    .chars()
-                    .skip_while(|c| *c != '[')
-                    .skip(1)
-                    .take_while(|c| !matches!(c, ']' | '#'))
-                    .filter(char::is_ascii_alphanumeric)
-                    .collect();
-                let name = keys::nearest_section(&letters)?;
-                Some(format!("[{name}]"))
-            }
-            Fault::Escape(_) | Fault::Quote => {
-                let name = &self.text[bad.name.clone()?];
-                let known = keys::find(bad.scope.name()?, name)?;
-                let written = self.text.get(bad.value?..statement.span.end)?;
-                let written = written.lines().next()?;
-                path_meant(known, written).map(|path| format!("{name}={}", path.escaped()))
-            }
-            Fault::KeyStart(_) | Fault::Equals => None,
-        }
     }
 
     fn setting(&mut self, statement: &Statement, setting: &Setting) {
@@ -252,87 +220,6 @@ impl Lint<'_> {
         self.add(statement.line, setting.name.clone(), problem, corrected);
     }
 
-    fn value(&mut self, statement: &Statement, setting: &Setting, known: Known) {
-        let line = statement.line;
-        let place = setting.raw.clone();
-        if setting.value.is_empty() {
-            if !known.kind.is_path() && known.kind != Type::Text {
-                self.add(
-                    line,
-                    setting.name.clone(),
-                    Problem::Empty(known.full_name()),
-                    None,
-                );
-            }
-            return;
-        }
-        if let Some(misfit) = known.kind.check(&setting.value) {
-            let problem = Problem::BadValue {
-                key: known.full_name(),
-                expected: misfit.expected,
-            };
-            let corrected = misfit
-                .corrected
-                .map(|value| self.with(statement, &place, &value));
-            self.add(line, place.clone(), problem, corrected);
-        } else if known.name == SAFE_MODE.name && is_true(&setting.value) {
-            self.add(line, place.clone(), Problem::SafeMode, None);
-        }
-        let key = known.full_name();
-        let is_this = |forbidden: &Key| forbidden.to_string().eq_ignore_ascii_case(&key);
-        if self.facts.forbidden.iter().any(is_this) {
-            self.add(line, setting.name.clone(), Problem::Forbidden(key), None);
-        }
-        if known.kind.is_path() {
-            self.path(statement, setting, known);
-        }
-    }
-
-    fn path(&mut self, statement: &Statement, setting: &Setting, known: Known) {
-        let written = &self.text[setting.raw.clone()];
-        let corrected = path_meant(known, written)
-            .map(|path| self.with(statement, &setting.raw, &path.escaped()));
-        for problem in self.path_problems(written, &setting.value, known) {
-            let corrected = match problem {
-                Problem::Missing(_) | Problem::NotAscii | Problem::Variable => None,
-                _ => corrected.clone(),
-            };
-            self.add(statement.line, setting.raw.clone(), problem, corrected);
-        }
-    }
-
-    /// What is wrong with a path; where it exists nowhere because of that, only the cause.
-    fn path_problems(&self, written: &str, value: &str, known: Known) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if written.contains(" ;") || written.contains("\t;") {
-            problems.push(Problem::SemicolonInValue);
-        }
-        if !written.is_ascii() {
-            problems.push(Problem::NotAscii);
-        } else if value.contains(['\u{8}', '\n', '\t']) {
-            problems.push(Problem::SpoiltPath);
-        } else if value.matches('%').count() > 1 && !value.contains(":\\") {
-            problems.push(Problem::Variable);
-        } else if value.contains('/') {
-            problems.push(Problem::Slashes);
-        } else if value.get(2..).is_some_and(|rest| rest.contains("\\\\")) {
-            problems.push(Problem::DoubledBackslashes);
-        }
-        if !problems.is_empty() {
-            return problems;
-        }
-        match WindowsPath::parse(value) {
-            Err(_) => vec![Problem::NotAFullPath],
-            Ok(path)
-                if known.kind == Type::ExistingPath
-                    && (self.facts.exists)(&path) == Some(false) =>
-            {
-                vec![Problem::Missing(path.to_string())]
-            }
-            Ok(_) => Vec::new(),
-        }
-    }
-
     /// Kernel and modules belong together.
     fn unit(&mut self) {
         let choice = self.config.kernel();
@@ -349,25 +236,6 @@ impl Lint<'_> {
             self.add(statement.line, setting.name.clone(), problem, None);
         }
     }
-}
-
-/// The path that somebody meant who did not know WSL's escapes.
-fn path_meant(known: Known, written: &str) -> Option<WindowsPath> {
-    if !known.kind.is_path() {
-        return None;
-    }
-    let written = written.split('#').next().unwrap_or_default();
-    let written = written.split(" ;").next().unwrap_or_default();
-    let plain = written.trim().replace(['"', '\''], "").replace('/', "\\");
-    let mut path = String::new();
-    for c in plain.chars() {
-        if c != '\\' || !path.ends_with('\\') {
-            path.push(c);
-        }
-    }
-    WindowsPath::parse(path.trim())
-        .ok()
-        .filter(WindowsPath::is_ascii)
 }
 
 #[cfg(test)]
