@@ -32,31 +32,28 @@ pub(super) fn resolve(
     defaults: &NightlyOverrides,
     place: &Place,
 ) -> Result<Nightly, SettingsError> {
-    let max = pick("nightly.max", [flags.max, file.max, defaults.max])?;
-    let all = [&flags.series, &file.series, &defaults.series].map(Clone::clone);
-    let series = pick("nightly.series", all)?.into_iter();
-    let series = series.map(|series| parse("nightly.series", [Some(series), None, None]));
-    let since = [
-        flags.since.clone(),
-        file.since.clone(),
-        defaults.since.clone(),
-    ];
-    let since = pick("nightly.since", since)?;
-    let control = [
-        flags.control.clone(),
-        file.control.clone(),
-        defaults.control.clone(),
-    ];
-    let control = pick("nightly.control", control)?;
+    let sources = [flags, file, defaults];
+    let max = pick("nightly.max", sources.map(|source| source.max))?;
+    let series = pick(
+        "nightly.series",
+        sources.map(|source| source.series.clone()),
+    )?;
+    // Those of the flags were read when they were typed.
+    let series = series
+        .into_iter()
+        .map(|one| parse("nightly.series", [None, Some(one), None]));
     let own = |path: &Option<PathBuf>| path.as_ref().map(|path| place.folder.join(path));
     Ok(Nightly {
         wanted: Wanted {
             series: series.collect::<Result<_, _>>()?,
-            since: said("nightly.since", since)?,
+            since: said("nightly.since", sources.map(|source| source.since.clone()))?,
             only: Vec::new(),
             max: (max != 0).then_some(max as usize),
         },
-        control: said("nightly.control", control)?,
+        control: said(
+            "nightly.control",
+            sources.map(|source| source.control.clone()),
+        )?,
         site: flags.site.clone().or_else(|| own(&file.site)),
         sign_key: flags.sign_key.clone().or_else(|| own(&file.sign_key)),
         webhook: flags.webhook.clone().or_else(|| file.webhook.clone()),
@@ -64,13 +61,13 @@ pub(super) fn resolve(
 }
 
 /// The value, unless it says that there is none.
-fn said<T>(key: &'static str, value: String) -> Result<Option<T>, SettingsError>
+fn said<T>(key: &'static str, candidates: [Option<String>; 3]) -> Result<Option<T>, SettingsError>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    match value.as_str() {
+    match pick(key, candidates.clone())?.as_str() {
         NONE => Ok(None),
-        _ => parse(key, [Some(value), None, None]).map(Some),
+        _ => parse(key, candidates).map(Some),
     }
 }

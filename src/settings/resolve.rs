@@ -119,9 +119,10 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
 
 /// Keys of the file and of the flags count alike.
 fn trust(file: Vec<String>, flags: Vec<String>) -> Result<Vec<TrustedKey>, SettingsError> {
-    let keys = file.into_iter().chain(flags);
-    keys.map(|key| parse("trust.keys", [Some(key), None, None]))
-        .collect()
+    let file = file.into_iter().map(|key| [None, Some(key), None]);
+    let flags = flags.into_iter().map(|key| [Some(key), None, None]);
+    let keys = file.chain(flags);
+    keys.map(|key| parse("trust.keys", key)).collect()
 }
 
 fn boot(
@@ -238,6 +239,7 @@ fn flag_of(key: &str) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
     match last {
         "upstream" => "--source".to_owned(),
+        "keys" => "--trust".to_owned(),
         other => format!("--{other}"),
     }
 }
