@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use super::files::Files;
 use super::hurry::Hurry;
 use super::machine::{
     Answer, ConfigFacts, Gpu, KernelConfig, Machine, Modules, Place, WindowsSide,
@@ -95,37 +96,6 @@ fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> Option<T> {
     handle.join().ok()
 }
 
-/// Files below a root.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Files<'a>(&'a Path);
-
-impl<'a> Files<'a> {
-    pub(super) fn at(root: &'a Path) -> Self {
-        Self(root)
-    }
-
-    pub(super) fn there(&self, path: &str) -> bool {
-        self.0.join(path).exists()
-    }
-
-    /// The text of a file; empty where there is none, or nobody may read it.
-    pub(super) fn text(&self, path: &str) -> String {
-        let bytes = fs::read(self.0.join(path)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn link(&self, path: &str) -> Option<String> {
-        let target = fs::read_link(self.0.join(path)).ok()?;
-        target.into_os_string().into_string().ok()
-    }
-
-    /// The first of these that is there, as a full path.
-    fn first(&self, paths: &[&str]) -> Option<String> {
-        let found = paths.iter().find(|path| self.there(path));
-        found.map(|path| format!("/{path}"))
-    }
-}
-
 /// The kernel's own tunnels come with each namespace unless this says that the first one has them alone.
 fn tunnels(files: &Files<'_>) -> Option<bool> {
     let there = files.there("proc/sys/net/ipv4/conf/tunl0");
@@ -178,7 +148,7 @@ fn is_virtual(files: &Files<'_>) -> bool {
 fn kernel_config(files: &Files<'_>, release: &str) -> KernelConfig {
     let packed = "proc/config.gz";
     let mut text = String::new();
-    let read = File::open(files.0.join(packed))
+    let read = File::open(files.path(packed))
         .and_then(|file| flate2::read::GzDecoder::new(file).read_to_string(&mut text));
     if read.is_ok() {
         let from = format!("/{packed}");
@@ -229,7 +199,7 @@ fn engine(hurry: Arc<Hurry>) -> Result<String, String> {
 }
 
 fn kvm(files: &Files<'_>) -> Option<Result<(), String>> {
-    let device = files.0.join("dev/kvm");
+    let device = files.path("dev/kvm");
     device.exists().then(|| {
         let opened = File::options().read(true).write(true).open(&device);
         opened.map(|_| ()).map_err(|error| error.to_string())

@@ -15,6 +15,7 @@ mod build;
 mod contract;
 mod criu;
 mod devices;
+mod files;
 mod gather;
 mod hurry;
 mod kernel;

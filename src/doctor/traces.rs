@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::gather::Files;
+use super::files::Files;
 use super::machine::{Modules, Senses, Trace};
 
 /// Options that make a file appear.

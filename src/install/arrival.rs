@@ -8,14 +8,13 @@ use std::path::PathBuf;
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Guard, State, Trial};
+use super::generations::{Choice, DEADLINE, Generation, Generations, Guard, State, Trial};
 use super::layout;
 use super::preflight::WindowsFacts;
 use super::rescue;
 use super::rollback;
 use super::site::{Draft, Paths, Site};
 use super::steps::Content;
-use super::trial::DEADLINE;
 use crate::artefact::{self, Build, Proven};
 use crate::digest::Sha256;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::InstallError;
 use super::layout::Layout;
+use super::pairs::lines;
 use crate::build_name;
 use crate::digest::Sha256;
 use crate::wsl::version::WslVersion;
@@ -296,6 +297,9 @@ pub fn meant<'a>(
     }
 }
 
+/// Seconds that a distribution may take to answer after a start.
+pub const DEADLINE: u32 = 120;
+
 /// What a guard needs beside the generations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
@@ -329,22 +333,6 @@ fn way_lines(layout: &Layout, ways: &Ways) -> Vec<(&'static str, String)> {
 fn size_line(key: &'static str, ways: &Ways, file: &str) -> Option<(&'static str, String)> {
     let seal = ways.seals.get(file)?;
     Some((key, seal.size.to_string()))
-}
-
-/// `key=value` lines, ended as Windows ends them.
-fn lines(pairs: &[(&str, String)]) -> String {
-    let line =
-        |(key, value): &(&str, String)| format!("{key}={}\r\n", value.replace(['\r', '\n'], " "));
-    pairs.iter().map(line).collect()
-}
-
-/// The value of a key in such lines.
-#[must_use]
-pub fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .find(|(name, _)| name.trim() == key)
-        .map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
@@ -395,18 +383,5 @@ mod tests {
             });
             assert_eq!(found, expected, "{name}");
         }
-    }
-
-    #[test]
-    fn lines_are_read_whatever_their_end() {
-        let text = "number=0007\r\nverdict = reverted \nreason=a=b\r\n";
-        for (key, expected) in [
-            ("number", "0007"),
-            ("verdict", "reverted"),
-            ("reason", "a=b"),
-        ] {
-            assert_eq!(value(text, key), Some(expected));
-        }
-        assert_eq!(value(text, "to"), None);
     }
 }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
-use super::generations;
+use super::pairs;
 use crate::digest::Sha256;
 use crate::wsl::host::{Drive, Place, Profile};
 use crate::wsl::path::WindowsPath;
@@ -84,7 +84,7 @@ impl Layout {
     /// The layout from such a text, if its folders are still there.
     #[must_use]
     pub fn remembered(text: &str) -> Option<Self> {
-        let value = |name: &str| generations::value(text, name);
+        let value = |name: &str| pairs::value(text, name);
         let place = |name: &str| {
             Some(Place {
                 linux: PathBuf::from(value(name)?),

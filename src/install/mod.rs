@@ -30,6 +30,7 @@ pub mod trial;
 
 mod disk;
 mod error;
+mod pairs;
 mod reserve;
 
 pub use self::change::{Plan, carry_out};

@@ -7,7 +7,7 @@
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generation, Generations, Guard, State, Trial, meant};
+use super::generations::{Choice, DEADLINE, Generation, Generations, Guard, State, Trial, meant};
 use super::journal::Journal;
 use super::layout;
 use super::site::{Draft, Site};
@@ -93,7 +93,7 @@ fn way_back(site: &Site, target: &Target, moment: &Moment) -> Result<Option<Plan
     known.current = choice;
     known.trial = trial(&known, choice, site.next, moment);
     let guard = Guard {
-        deadline: super::trial::DEADLINE,
+        deadline: DEADLINE,
         ..Guard::default()
     };
     let trial = known.trial_text(&site.layout, &guard);

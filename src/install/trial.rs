@@ -7,13 +7,12 @@
 use super::InstallError;
 use super::change::Plan;
 use super::disk;
-use super::generations::{Choice, Generations, State, Trial, Ways, value};
+use super::generations::{Choice, DEADLINE, Generations, State, Trial, Ways};
 use super::layout::{self, TRIAL, VERDICT};
+use super::pairs::value;
 use super::rollback;
 use super::site::{Draft, Site};
 
-/// Seconds that a distribution may take to answer after a start.
-pub const DEADLINE: u32 = 120;
 /// Seconds that `trial.cmd` gives the check.
 const CHECK: u32 = 600;
 /// Starts that it waits for at most: the new kernel, once more after a check that could not be run, the old one.

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often an end that was full or empty is tried again.
 const POLL: Duration = Duration::from_millis(2);
 const CHUNK: usize = 4096;
+const PAGE: usize = 4096;
 
 /// A stream of bytes that depends on its seed alone.
 #[derive(Debug, Clone)]
@@ -45,6 +46,56 @@ impl Pattern {
         let mut bytes = vec![0; length];
         self.fill(&mut bytes);
         bytes
+    }
+}
+
+/// Memory that is new in every cycle, as far as a scenario wants it to be.
+#[derive(Debug)]
+pub(super) struct Heap {
+    bytes: Vec<u8>,
+    cycle: u64,
+}
+
+/// What a [`Heap`] is known again by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeapState {
+    pub(super) cycle: u64,
+    pub(super) heap: Sha256,
+}
+
+impl Heap {
+    /// A heap before its first cycle.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, cycle: 0 }
+    }
+
+    /// The next cycle: all of it is new.
+    pub(super) fn renew(&mut self) {
+        self.cycle += 1;
+        Pattern::new(self.cycle).fill(&mut self.bytes);
+    }
+
+    /// The next cycle: one page is new, and those behind it, `apart - 1` of them, stay, over and over.
+    pub(super) fn renew_some(&mut self, apart: usize) {
+        self.cycle += 1;
+        let mut pattern = Pattern::new(100 + self.cycle);
+        for pages in self.bytes.chunks_mut(apart * PAGE) {
+            let end = pages.len().min(PAGE);
+            pattern.fill(&mut pages[..end]);
+        }
+    }
+
+    /// Reads all of it.
+    pub(super) fn state(&self) -> HeapState {
+        HeapState {
+            cycle: self.cycle,
+            heap: Sha256::of(&self.bytes),
+        }
+    }
+
+    /// Harms one byte, for the tests of the judges.
+    pub(super) fn harm(&mut self, at: usize) {
+        self.bytes[at] ^= 1;
     }
 }
 
@@ -281,6 +332,25 @@ mod tests {
         assert!(sent.bytes > 0 && sent.bytes < 1 << 20);
         assert_eq!(drain(&mut there, sent.bytes).unwrap(), sent);
         assert!(passes(&mut there, &mut here, "a word").unwrap());
+    }
+
+    #[test]
+    fn a_heap_is_new_in_every_cycle_and_harm_shows() {
+        let mut heap = Heap::new(vec![0; 3 * PAGE]);
+        heap.renew();
+        let first = heap.state();
+        heap.harm(3 * PAGE - 1);
+        assert_ne!(heap.state().heap, first.heap);
+        heap.harm(3 * PAGE - 1);
+        assert_eq!(heap.state(), first);
+        let before = heap.bytes.clone();
+        heap.renew_some(2);
+        assert_eq!(heap.state().cycle, 2);
+        let changed = |page: usize| {
+            let at = page * PAGE..(page + 1) * PAGE;
+            heap.bytes[at.clone()] != before[at]
+        };
+        assert_eq!([0, 1, 2].map(changed), [true, false, true]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ const RESCUES: &[&str] = &[
     "install/site",
     "install/generations",
     "install/layout",
+    "install/pairs",
     "install/disk",
     "install/reserve",
 ];

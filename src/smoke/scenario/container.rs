@@ -4,10 +4,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Entry, Play, Scenario, Variant, Way, same};
-use crate::digest::Sha256;
+use super::{Acts, Entry, Play, Scenario, Variant, Way, same, same_heap};
 use crate::smoke::container::{self, RUNC};
-use crate::smoke::payload::Pattern;
+use crate::smoke::payload::{Heap, HeapState};
 use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -28,14 +27,13 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const HEAP: usize = 256 << 10;
 
 struct Contained {
-    heap: Vec<u8>,
-    cycle: u64,
+    heap: Heap,
 }
 
 #[derive(Serialize, Deserialize)]
 struct State {
-    cycle: u64,
-    heap: Sha256,
+    #[serde(flatten)]
+    heap: HeapState,
     host_name: String,
     group: String,
 }
@@ -45,28 +43,25 @@ impl Play for Contained {
 
     fn set(_: &Stage) -> io::Result<Self> {
         Ok(Self {
-            heap: vec![0; HEAP],
-            cycle: 0,
+            heap: Heap::new(vec![0; HEAP]),
         })
     }
 
     fn prepare(&mut self) -> io::Result<State> {
-        self.cycle += 1;
-        Pattern::new(self.cycle).fill(&mut self.heap);
+        self.heap.renew();
         self.check()
     }
 
     fn check(&mut self) -> io::Result<State> {
         Ok(State {
-            cycle: self.cycle,
-            heap: Sha256::of(&self.heap),
+            heap: self.heap.state(),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             group: std::fs::read_to_string("/proc/self/cgroup")?,
         })
     }
 
     fn tamper(&mut self) -> io::Result<()> {
-        self.heap[0] ^= 1;
+        self.heap.harm(0);
         Ok(())
     }
 
@@ -75,25 +70,27 @@ impl Play for Contained {
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {
-        let faults = [
-            same("the cycle", &before.cycle, &after.cycle),
-            same("the digest of the heap", &before.heap, &after.heap),
+        let own = [
             same("the host name", &before.host_name, &after.host_name),
             same("the control groups", &before.group, &after.group),
         ];
-        faults.into_iter().flatten().collect()
+        let faults = same_heap(&before.heap, &after.heap).into_iter().chain(own);
+        faults.flatten().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Sha256;
 
     #[test]
     fn each_fault_is_told() {
         let state = |heap, host_name: &str, group: &str| State {
-            cycle: 1,
-            heap: Sha256::of(heap),
+            heap: HeapState {
+                cycle: 1,
+                heap: Sha256::of(heap),
+            },
             host_name: host_name.into(),
             group: group.into(),
         };

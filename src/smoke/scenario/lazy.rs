@@ -3,11 +3,8 @@
 
 use std::io;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Acts, Entry, Play, Scenario, Variant, Way, same};
-use crate::digest::Sha256;
-use crate::smoke::payload::Pattern;
+use super::{Acts, Entry, Play, Scenario, Variant, Way, same_heap};
+use crate::smoke::payload::{Heap, HeapState};
 use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -26,60 +23,45 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const HEAP: usize = 1 << 20;
 
 struct Lazy {
-    heap: Vec<u8>,
-    cycle: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct State {
-    cycle: u64,
-    heap: Sha256,
+    heap: Heap,
 }
 
 impl Play for Lazy {
-    type State = State;
+    type State = HeapState;
 
     fn set(_: &Stage) -> io::Result<Self> {
         Ok(Self {
-            heap: vec![0; HEAP],
-            cycle: 0,
+            heap: Heap::new(vec![0; HEAP]),
         })
     }
 
-    fn prepare(&mut self) -> io::Result<State> {
-        self.cycle += 1;
-        Pattern::new(self.cycle).fill(&mut self.heap);
+    fn prepare(&mut self) -> io::Result<HeapState> {
+        self.heap.renew();
         self.check()
     }
 
-    fn check(&mut self) -> io::Result<State> {
-        Ok(State {
-            cycle: self.cycle,
-            heap: Sha256::of(&self.heap),
-        })
+    fn check(&mut self) -> io::Result<HeapState> {
+        Ok(self.heap.state())
     }
 
     fn tamper(&mut self) -> io::Result<()> {
-        self.heap[HEAP - 1] ^= 1;
+        self.heap.harm(HEAP - 1);
         Ok(())
     }
 
-    fn judge(before: &State, after: &State) -> Vec<String> {
-        let faults = [
-            same("the cycle", &before.cycle, &after.cycle),
-            same("the digest of the heap", &before.heap, &after.heap),
-        ];
-        faults.into_iter().flatten().collect()
+    fn judge(before: &HeapState, after: &HeapState) -> Vec<String> {
+        same_heap(before, after).into_iter().flatten().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Sha256;
 
     #[test]
     fn each_fault_is_told() {
-        let state = |cycle, heap| State {
+        let state = |cycle, heap| HeapState {
             cycle,
             heap: Sha256::of(heap),
         };

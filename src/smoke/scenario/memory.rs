@@ -5,9 +5,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acts, Entry, Play, Scenario, Variant, same};
+use super::{Acts, Entry, Play, Scenario, Variant, same, same_heap};
 use crate::digest::Sha256;
-use crate::smoke::payload::Pattern;
+use crate::smoke::payload::{Heap, HeapState, Pattern};
 use crate::smoke::stage::Stage;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -21,22 +21,20 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const HEAP: usize = 1 << 20;
-const PAGE: usize = 4096;
 const FILE: usize = 64 << 10;
 /// No multiple of anything, so that a rounded offset shows.
 const STRIDE: i64 = 1237;
 const SAMPLE: usize = 512;
 
 struct Memory {
-    heap: Vec<u8>,
+    heap: Heap,
     file: File,
-    cycle: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct State {
-    cycle: u64,
-    heap: Sha256,
+    #[serde(flatten)]
+    heap: HeapState,
     offset: u64,
     flags: u32,
     /// What can be read from the offset on.
@@ -51,18 +49,13 @@ impl Play for Memory {
         fs::write(&path, Pattern::new(1).take(FILE))?;
         let file = File::options().read(true).append(true).open(path)?;
         Ok(Self {
-            heap: Pattern::new(2).take(HEAP),
+            heap: Heap::new(Pattern::new(2).take(HEAP)),
             file,
-            cycle: 0,
         })
     }
 
     fn prepare(&mut self) -> io::Result<State> {
-        self.cycle += 1;
-        let mut pattern = Pattern::new(100 + self.cycle);
-        self.heap
-            .chunks_mut(7 * PAGE)
-            .for_each(|pages| pattern.fill(&mut pages[..PAGE.min(FILE)]));
+        self.heap.renew_some(7);
         self.file.seek(SeekFrom::Current(STRIDE))?;
         self.check()
     }
@@ -73,8 +66,7 @@ impl Play for Memory {
         self.file.read_exact(&mut sample)?;
         self.file.seek(SeekFrom::Start(offset))?;
         Ok(State {
-            cycle: self.cycle,
-            heap: Sha256::of(&self.heap),
+            heap: self.heap.state(),
             offset,
             flags: rustix::fs::fcntl_getfl(&self.file)?.bits(),
             next: Sha256::of(sample),
@@ -82,14 +74,12 @@ impl Play for Memory {
     }
 
     fn tamper(&mut self) -> io::Result<()> {
-        self.heap[0] ^= 1;
+        self.heap.harm(0);
         Ok(())
     }
 
     fn judge(before: &State, after: &State) -> Vec<String> {
-        let faults = [
-            same("the cycle", &before.cycle, &after.cycle),
-            same("the digest of the heap", &before.heap, &after.heap),
+        let own = [
             same("the file offset", &before.offset, &after.offset),
             same("the file flags", &before.flags, &after.flags),
             same(
@@ -98,7 +88,8 @@ impl Play for Memory {
                 &after.next,
             ),
         ];
-        faults.into_iter().flatten().collect()
+        let faults = same_heap(&before.heap, &after.heap).into_iter().chain(own);
+        faults.flatten().collect()
     }
 }
 
@@ -108,8 +99,10 @@ mod tests {
 
     fn state(cycle: u64, heap: &str, offset: u64, flags: u32, next: &str) -> State {
         State {
-            cycle,
-            heap: Sha256::of(heap),
+            heap: HeapState {
+                cycle,
+                heap: Sha256::of(heap),
+            },
             offset,
             flags,
             next: Sha256::of(next),

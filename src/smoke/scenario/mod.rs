@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::payload::HeapState;
 use super::plan::{Entry, Way};
 use super::stage::{MAIN, Stage, TICK};
 
@@ -216,6 +217,14 @@ pub fn find(name: &str) -> Option<&'static Scenario> {
 /// A fault if two values that must be the same are not.
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, before: &T, after: &T) -> Option<String> {
     (before != after).then(|| format!("{what} was {before:?} and is {after:?}"))
+}
+
+/// The rules for a heap.
+fn same_heap(before: &HeapState, after: &HeapState) -> [Option<String>; 2] {
+    [
+        same("the cycle", &before.cycle, &after.cycle),
+        same("the digest of the heap", &before.heap, &after.heap),
+    ]
 }
 
 /// A thread with a small stack, so that there is little to dump.
