@@ -121,6 +121,7 @@ impl Books {
     /// Removes what was under construction on the site when its night was killed; for who holds the nights' lock.
     pub fn tidy(&self) -> Result<(), Error> {
         Outlet::new(&self.site).tidy()?;
+        files::sweep(&self.site.join(LOGS))?;
         let drifts = fs::read_dir(self.site.join(DRIFT)).into_iter().flatten();
         for tag in drifts.flatten() {
             files::sweep(&tag.path())?;
