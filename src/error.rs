@@ -9,6 +9,7 @@ use crate::files::{FileError, LockError};
 use crate::install::InstallError;
 use crate::kconfig::KconfigError;
 use crate::nightly::BooksError;
+use crate::nightly::notice::NoticeError;
 use crate::pipeline::verify::VerifyError;
 use crate::probe::ProbeError;
 use crate::publish::PublishError;
@@ -58,6 +59,9 @@ pub enum Error {
     /// The ledger of nights could not be read or written.
     #[error(transparent)]
     Books(#[from] BooksError),
+    /// Nobody can be told what a night did.
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -100,6 +104,9 @@ impl Error {
             Self::Lock(LockError::File(error)) | Self::File(error) => {
                 error.hint().map(str::to_owned)
             }
+            Self::Notice(_) => {
+                Some("--webhook takes it, or [nightly] webhook in the settings".to_owned())
+            }
             Self::Architecture(_) | Self::BuildName(_) | Self::Page(_) | Self::Start(_) => None,
         }
     }
@@ -123,7 +130,7 @@ impl Error {
             Self::Verify(_) => "verify",
             Self::Suite(_) => "smoke",
             Self::Probe(_) => "probe",
-            Self::Books(_) | Self::Page(_) => "nightly",
+            Self::Books(_) | Self::Page(_) | Self::Notice(_) => "nightly",
             Self::Lock(_) => "lock",
             Self::File(_) => "file",
             Self::Architecture(_) => "architecture",

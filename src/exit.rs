@@ -64,7 +64,9 @@ impl Error {
             Self::Suite(SuiteError::Interrupted) => Exit::Interrupted,
             Self::Probe(error) => probe(error),
             Self::Lock(LockError::Held(_)) => Exit::Locked,
-            Self::Lock(LockError::File(_)) | Self::File(_) | Self::Books(_) => Exit::Usage,
+            Self::Lock(LockError::File(_)) | Self::File(_) | Self::Books(_) | Self::Notice(_) => {
+                Exit::Usage
+            }
             Self::Architecture(_) => Exit::CannotTest,
             Self::BuildName(_) => Exit::Usage,
             Self::Page(_) | Self::Start(_) => Exit::Bug,

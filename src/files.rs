@@ -106,6 +106,19 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> 
     sync_dir(folder)
 }
 
+/// Writes where a user said: a file whole, by [`replace`]; into a terminal, a pipe or a device as it is, for those
+/// must never be replaced by a file.
+pub fn put_out(path: &Path, content: impl AsRef<[u8]>) -> Result<(), FileError> {
+    match fs::metadata(path) {
+        Ok(about) if !about.is_file() && !about.is_dir() => File::options()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(content.as_ref()))
+            .map_err(|source| FileError::new("write", path, source)),
+        _ => replace(path, content),
+    }
+}
+
 /// Removes a folder and all in it; a folder that is not there is fine. Read-only folders inside are
 /// made writable first, since source trees are kept read-only.
 pub fn remove_dir(path: &Path) -> Result<(), FileError> {
@@ -306,6 +319,19 @@ mod tests {
         replace(&path, "two")?;
         assert_eq!(read(&path)?, "two");
         assert_eq!(fs::read_dir(folder.path().join("deep"))?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_into_and_stays() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let link = folder.path().join("stdout");
+        std::os::unix::fs::symlink("/dev/null", &link)?;
+        put_out(&link, "text")?;
+        assert!(fs::symlink_metadata(&link)?.is_symlink());
+        let file = folder.path().join("summary.md");
+        put_out(&file, "text")?;
+        assert_eq!(read(&file)?, "text");
         Ok(())
     }
 

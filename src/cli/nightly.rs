@@ -11,10 +11,11 @@ use super::{Session, outlook, output};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, Lock};
-use crate::nightly::{self, Books, Entry, Night, Tonight, Works, notice, site, summary};
+use crate::nightly::{self, Books, Entry, Ledger, Night, Tonight, Works, notice, summary};
 use crate::pipeline::Step;
+use crate::publish::Signer;
 use crate::settings::{Overrides, Settings};
-use crate::source::RemoteTag;
+use crate::source::{RemoteTag, SourceError};
 
 /// One tag that there is something to do about: a job of its own, where there are many machines.
 #[derive(Debug, Serialize)]
@@ -36,12 +37,21 @@ impl<'a> Job<'a> {
     }
 }
 
+/// What a collection did not take.
+#[derive(Debug, Serialize)]
+struct Refused {
+    folder: String,
+    reason: String,
+}
+
 /// What a night did.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     exit: u8,
     known: usize,
     stopped: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Refused>,
     entries: &'a [Entry],
     summary: &'a str,
 }
@@ -59,6 +69,18 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
     let home = &session.context.home;
     let site = settings.nightly.site.clone();
     let books = Books::new(home.ledger(), site.unwrap_or_else(|| home.site()));
+    if let Some(url) = &settings.nightly.webhook {
+        notice::check(url)?;
+    }
+    if !args.collect.is_empty() {
+        return collected(
+            session,
+            &settings,
+            &books,
+            &args.collect,
+            summary.as_deref(),
+        );
+    }
     let works = Works {
         context: &session.context,
         settings: &settings,
@@ -66,7 +88,7 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
         sign_key: settings.nightly.sign_key.clone().map(with_password),
     };
     if plan || session.global.dry_run {
-        let night = Night::begin(&works, &books, &settings.profile)?;
+        let night = begun(session, &works)?;
         let todo = night.todo(&settings.nightly.wanted);
         match plan {
             true => show_plan(session, &settings, &todo),
@@ -75,54 +97,117 @@ pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     let _lock = Lock::take(&home.night_lock())?;
-    if !args.collect.is_empty() {
-        return collected(session, &books, &args.collect, summary.as_deref());
+    // What would be found out after an hour of building is asked now: the key, and the place for what comes out.
+    if let Some((file, password)) = works.sign_key.clone() {
+        Signer::read(&file, password)?;
     }
-    let mut night = Night::begin(&works, &books, &settings.profile)?;
+    let mut night = begun(session, &works)?;
+    tidy(session, &books)?;
+    books.show(night.ledger())?;
     let tonight = night.run(&settings.nightly.wanted);
     // What was judged is shown, also when the night was cut short.
     books.show(night.ledger())?;
     let tonight = tonight?;
-    site::write(books.site(), night.ledger())?;
-    let text = summary::markdown(&tonight);
-    if let Some(path) = summary {
-        files::replace(&path, &text)?;
+    Ok(told(session, &settings, &tonight, &[], summary.as_deref()))
+}
+
+/// Removes what a night that was killed had under construction, unless somebody is at work there.
+fn tidy(session: &Session<'_>, books: &Books) -> Result<(), Error> {
+    let home = &session.context.home;
+    if let Ok(_lock) = Lock::take(&home.lock()) {
+        files::sweep(home.root())?;
     }
-    let answer = answer(&tonight, &text);
-    session.output.answer("nightly", &answer, &screen(&tonight));
-    let told = match &settings.nightly.webhook {
-        Some(url) => tell(session, url, &answer),
-        None => true,
-    };
-    Ok(match tonight.exit() {
-        Exit::Done if !told => Exit::CannotTest,
-        exit => exit,
-    })
+    books.tidy()
+}
+
+/// A night for which what is wanted is there. A typo must not look like a night without work.
+fn begun<'a>(session: &Session<'_>, works: &'a Works<'a>) -> Result<Night<'a, Works<'a>>, Error> {
+    let (settings, reporter) = (works.settings, &session.context.reporter);
+    let night = Night::begin(works, works.books, &settings.profile)?;
+    let (wanted, newest) = (&settings.nightly.wanted, night.newest());
+    let url = settings.upstream.to_string();
+    let missing = night.missing(wanted);
+    let all = missing.len() == wanted.only.len().max(wanted.series.len());
+    if let Some(&query) = missing.first().filter(|_| all || !wanted.only.is_empty()) {
+        return Err(SourceError::NoSuchTag { url, query, newest }.into());
+    }
+    for query in &missing {
+        reporter.warn(format!("{url} has no release {query}"));
+    }
+    let wants_since = wanted.since.filter(|_| wanted.only.is_empty());
+    if let (Some(since), Some(last)) = (
+        wants_since,
+        newest.first().filter(|last| wants_since > Some(**last)),
+    ) {
+        reporter.warn(format!(
+            "{url} has nothing since {since}: its newest is {last}"
+        ));
+    }
+    Ok(night)
 }
 
 /// What other machines judged, taken over.
 fn collected(
     session: &Session<'_>,
+    settings: &Settings,
     books: &Books,
     folders: &[PathBuf],
     summary: Option<&Path>,
 ) -> Result<Exit, Error> {
+    if session.global.dry_run {
+        return show_collection(session, &books.read()?, folders);
+    }
+    let _lock = Lock::take(&session.context.home.night_lock())?;
     let mut ledger = books.read()?;
-    let entries = nightly::collect(books, &mut ledger, folders)?;
+    // The place for it is asked before anything is taken.
+    tidy(session, books)?;
+    books.show(&ledger)?;
+    let found = nightly::collect(books, &mut ledger, folders)?;
     books.show(&ledger)?;
     let tonight = Tonight {
         known: ledger.entries().len(),
-        entries,
+        entries: found.taken,
         stopped: false,
     };
-    let text = summary::markdown(&tonight);
-    if let Some(path) = summary {
-        files::replace(path, &text)?;
+    let mut refused = found.refused;
+    if tonight.entries.is_empty() && refused.len() == 1 {
+        return Err(refused.remove(0).1);
     }
-    session
-        .output
-        .answer("nightly", &answer(&tonight, &text), &screen(&tonight));
-    Ok(tonight.exit())
+    Ok(told(session, settings, &tonight, &refused, summary))
+}
+
+/// Tells everybody, and how it ended.
+fn told(
+    session: &Session<'_>,
+    settings: &Settings,
+    tonight: &Tonight,
+    refused: &[(PathBuf, Error)],
+    summary: Option<&Path>,
+) -> Exit {
+    let reporter = &session.context.reporter;
+    for (folder, error) in refused {
+        let folder = folder.display();
+        reporter.warn(format!("not taken from {folder}: {}", error.chain()));
+    }
+    let text = summary::markdown(tonight);
+    let mut answer = answer(tonight, refused, &text);
+    let written = summary.is_none_or(|path| match files::put_out(path, &text) {
+        Ok(()) => true,
+        Err(error) => {
+            reporter.warn(Error::from(error).chain());
+            false
+        }
+    });
+    let webhook = settings.nightly.webhook.as_deref();
+    let heard = webhook.is_none_or(|url| tell(session, url, &answer));
+    let exit = match (tonight.exit(), refused.first()) {
+        (Exit::Done, Some((_, error))) => error.exit(),
+        (Exit::Done, None) if !(written && heard) => Exit::CannotTest,
+        (exit, _) => exit,
+    };
+    answer.exit = exit as u8;
+    session.output.answer("nightly", &answer, &screen(tonight));
+    exit
 }
 
 /// Whether the server took it. What was judged stays judged if it did not.
@@ -138,9 +223,14 @@ fn tell(session: &Session<'_>, url: &str, answer: &Answer<'_>) -> bool {
     told.is_ok()
 }
 
-fn answer<'a>(tonight: &'a Tonight, summary: &'a str) -> Answer<'a> {
+fn answer<'a>(tonight: &'a Tonight, refused: &[(PathBuf, Error)], summary: &'a str) -> Answer<'a> {
+    let refused = refused.iter().map(|(folder, error)| Refused {
+        folder: folder.display().to_string(),
+        reason: error.chain(),
+    });
     Answer {
         exit: tonight.exit() as u8,
+        refused: refused.collect(),
         known: tonight.known,
         stopped: tonight.stopped,
         entries: &tonight.entries,
@@ -150,6 +240,9 @@ fn answer<'a>(tonight: &'a Tonight, summary: &'a str) -> Answer<'a> {
 
 /// For people: a line per tag.
 fn screen(tonight: &Tonight) -> String {
+    if tonight.entries.is_empty() && tonight.known == 0 {
+        return "nothing to do: no tag of the upstream is wanted\n".to_owned();
+    }
     if tonight.entries.is_empty() {
         return format!("nothing to do: all {} tags are judged\n", tonight.known);
     }
@@ -188,4 +281,22 @@ fn show_outlook(session: &Session<'_>, todo: &[RemoteTag]) {
         todo => Step::planned("nightly", todo.iter().map(line).collect()),
     };
     outlook::show(session, &[step], None);
+}
+
+fn show_collection(
+    session: &Session<'_>,
+    ledger: &Ledger,
+    folders: &[PathBuf],
+) -> Result<Exit, Error> {
+    let mut lines = Vec::new();
+    for folder in folders {
+        for entry in nightly::news(ledger, folder)? {
+            lines.push(format!("take {} from {}", entry.tag, folder.display()));
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing: what is in the folders is known".to_owned());
+    }
+    outlook::show(session, &[Step::planned("nightly", lines)], None);
+    Ok(Exit::Done)
 }

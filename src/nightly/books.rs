@@ -1,5 +1,6 @@
 //! Where a night keeps its ledger and its logs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,7 @@ use super::ledger::{Ledger, LedgerError};
 use super::site;
 use crate::error::Error;
 use crate::files::{self, FileError};
+use crate::publish::Outlet;
 use crate::source::Tag;
 
 /// The folder of logs, below the site's root.
@@ -40,6 +42,15 @@ pub enum BooksError {
     /// A folder that a job is said to have left has none.
     #[error("{} is not there: no night was here", .0.display())]
     Missing(PathBuf),
+    /// A job says that it published what is not there.
+    #[error("{} is not there, and its ledger says that it was published", .0.display())]
+    Lost(PathBuf),
+    /// A job names a folder that no night would have published its tag in.
+    #[error("{}: its ledger names `{}`, where this tag is never published", .0.display(), .1)]
+    Foreign(PathBuf, String),
+    /// A job left a link, which would lead to files of this machine.
+    #[error("{} is a link: nothing it leads to is taken", .0.display())]
+    Link(PathBuf),
 }
 
 impl BooksError {
@@ -52,6 +63,10 @@ impl BooksError {
                 "restore it from a backup; or move it away, and every tag is judged again (finished builds are kept)"
                     .to_owned(),
             ),
+            Self::Lost(_) => Some("bring the whole folder that the job has left".to_owned()),
+            Self::Foreign(..) | Self::Link(_) => {
+                Some("do not trust this folder; its tag is judged again by the next night".to_owned())
+            }
             Self::Missing(_) => Some(
                 "give the folders that `wslk nightly --site DIR` has written on the other machines"
                     .to_owned(),
@@ -101,6 +116,17 @@ impl Books {
             true => self.read(),
             false => Err(BooksError::Missing(self.ledger.clone())),
         }
+    }
+
+    /// Removes what was under construction on the site when its night was killed; for who holds the nights' lock.
+    pub fn tidy(&self) -> Result<(), Error> {
+        Outlet::new(&self.site).tidy()?;
+        files::sweep(&self.site.join(LOGS))?;
+        let drifts = fs::read_dir(self.site.join(DRIFT)).into_iter().flatten();
+        for tag in drifts.flatten() {
+            files::sweep(&tag.path())?;
+        }
+        Ok(())
     }
 
     /// Draws the site of the ledger, and leaves a copy of the ledger there for whoever collects it.

@@ -12,9 +12,11 @@ pub fn choose(
     remote: &[RemoteTag],
     ledger: &Ledger,
     wanted: &Wanted,
+    profile: &str,
     judged_by: &str,
 ) -> Vec<RemoteTag> {
-    let open = |tag: &&RemoteTag| !wanted.only.is_empty() || is_open(tag, ledger, judged_by);
+    let named = !wanted.only.is_empty();
+    let open = |tag: &&RemoteTag| named || is_open(tag, ledger, profile, judged_by);
     let mut todo: Vec<RemoteTag> = remote
         .iter()
         .filter(|tag| wanted.covers(tag.tag))
@@ -23,18 +25,22 @@ pub fn choose(
         .collect();
     todo.sort_by_key(|tag| tag.tag);
     todo.dedup_by_key(|tag| tag.tag);
-    let spare = todo.len().saturating_sub(wanted.max.unwrap_or(usize::MAX));
+    // Who names tags wants them all.
+    let max = wanted.max.filter(|_| !named).unwrap_or(usize::MAX);
+    let spare = todo.len().saturating_sub(max);
     todo.split_off(spare)
 }
 
-/// Whether there is something to do about a tag: it is not settled, or it was moved and nobody has said so yet.
-fn is_open(tag: &RemoteTag, ledger: &Ledger, judged_by: &str) -> bool {
+/// Whether there is something to do about a tag: it is not settled, or only for another profile, or it was moved and
+/// nobody has said so yet.
+fn is_open(tag: &RemoteTag, ledger: &Ledger, profile: &str, judged_by: &str) -> bool {
     let Some(entry) = ledger.find(tag.tag) else {
         return true;
     };
     let blamed = entry.failure.as_ref().map(|failure| failure.blame);
     let moved = entry.commit != tag.commit.to_string() && blamed != Some(Blame::Source);
-    moved || !entry.is_settled(judged_by)
+    let other = entry.profile != profile && blamed != Some(Blame::Source);
+    moved || other || !entry.is_settled(judged_by)
 }
 
 #[cfg(test)]
@@ -74,7 +80,7 @@ mod tests {
         let remote: Vec<_> = ["6.6.87.2", "6.1.21.2", "6.1.21.1", "5.15.90.1"]
             .map(|version| remote(version, 'a'))
             .into();
-        let todo = choose(&remote, ledger, wanted, RULES);
+        let todo = choose(&remote, ledger, wanted, "tiny", RULES);
         todo.iter().map(|tag| tag.tag.version()).collect()
     }
 
@@ -134,5 +140,22 @@ mod tests {
             Some(Blame::Source),
         ));
         assert_eq!(chosen(&ledger, &Wanted::default()), ["6.1.21.1"]);
+    }
+
+    #[test]
+    fn named_tags_are_all_taken_and_a_profile_is_no_other() {
+        let mut ledger = Ledger::default();
+        ledger.keep(known("6.6.87.2", 'a', Stage::Published, None));
+        let named = Wanted {
+            only: ["6.1.21.1", "6.6.87.2"]
+                .map(|v| v.parse().expect("a tag"))
+                .into(),
+            max: Some(1),
+            ..Wanted::default()
+        };
+        assert_eq!(chosen(&ledger, &named), ["6.1.21.1", "6.6.87.2"]);
+        let all = [remote("6.6.87.2", 'a')];
+        let todo = |profile| choose(&all, &ledger, &Wanted::default(), profile, RULES).len();
+        assert_eq!((todo("tiny"), todo("criu")), (0, 1));
     }
 }

@@ -5,81 +5,151 @@
 //! already is never changed. Must not judge a kernel again.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::books::Books;
+use super::books::{Books, BooksError};
 use super::ledger::{Entry, Ledger};
 use crate::artefact::ArtefactError;
 use crate::artefact::sums::{self, SUMS};
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::files::{self, FileError, Staging};
+use crate::source::Tag;
 
-/// Takes over what the jobs in `folders` found.
+/// What came of a collection.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The entries that were taken over.
+    pub taken: Vec<Entry>,
+    /// What was not, by its folder, and why.
+    pub refused: Vec<(PathBuf, Error)>,
+}
+
+/// Takes over what the jobs in `folders` found. A job that left nothing, or something else than it says, does not
+/// keep the others' results from the ledger.
+///
+/// # Errors
+/// Only where our own ledger cannot be written.
 pub fn collect(
     books: &Books,
     ledger: &mut Ledger,
     folders: &[PathBuf],
-) -> Result<Vec<Entry>, Error> {
-    let mut taken = Vec::new();
+) -> Result<Collected, Error> {
+    let mut collected = Collected::default();
     for folder in folders {
-        let theirs = Books::of_job(folder);
-        for entry in theirs.read_existing()?.entries() {
-            if !is_news(entry, ledger.find(entry.tag)) {
+        let entries = match news(ledger, folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                collected.refused.push((folder.clone(), error));
                 continue;
             }
-            carry(entry, theirs.site(), books.site())?;
-            ledger.keep(entry.clone());
-            // After each one: a kill leaves what was carried so far in the ledger.
-            books.write(ledger)?;
-            taken.push(entry.clone());
+        };
+        for entry in entries {
+            match carry(&entry, folder, books) {
+                Ok(entry) => {
+                    ledger.keep(entry.clone());
+                    // After each one: a kill leaves what was carried so far in the ledger.
+                    books.write(ledger)?;
+                    collected.taken.push(entry);
+                }
+                Err(error) => collected.refused.push((folder.clone(), error)),
+            }
         }
     }
-    Ok(taken)
+    Ok(collected)
 }
 
-/// Whether it says more, or something later, than what is known. A job's ledger holds also what it was given.
+/// What a job in `folder` found that the ledger does not know. A job's ledger holds also what it was given.
+pub fn news(ledger: &Ledger, folder: &Path) -> Result<Vec<Entry>, Error> {
+    let theirs = Books::of_job(folder).read_existing()?;
+    let entries = theirs.entries().iter();
+    let is_new = |entry: &&Entry| is_news(entry, ledger.find(entry.tag));
+    Ok(entries.filter(is_new).cloned().collect())
+}
+
+/// Whether it says more, or something later, than what is known. A verdict counts more than a failure to reach one,
+/// whatever the clocks of the machines say.
 fn is_news(entry: &Entry, known: Option<&Entry>) -> bool {
-    known.is_none_or(|known| entry.time > known.time)
+    let Some(known) = known else {
+        return true;
+    };
+    let same = entry.commit == known.commit && entry.judged_by == known.judged_by;
+    match (is_verdict(entry), is_verdict(known)) {
+        (true, false) if same => true,
+        (false, true) if same => false,
+        _ => entry.time > known.time,
+    }
 }
 
-/// Brings the files that an entry speaks of.
-fn carry(entry: &Entry, from: &Path, to: &Path) -> Result<(), Error> {
-    if let Some(path) = entry.judged.path.as_deref().filter(|path| is_inside(path)) {
-        let (source, target) = (from.join(path), to.join(path));
-        if source.is_dir() && !target.exists() {
-            take_whole(&source, &target)?;
-        }
-    }
-    let papers = entry.log.iter().cloned();
+fn is_verdict(entry: &Entry) -> bool {
+    entry.is_settled(&entry.judged_by)
+}
+
+/// Brings the files that an entry speaks of, to where a night here would have put them and nowhere else: what a
+/// job says of itself must not replace what is published.
+fn carry(entry: &Entry, from: &Path, books: &Books) -> Result<Entry, Error> {
+    let log = books.log_name(entry.tag);
     let drift = ["md", "json"].map(|form| super::books::drift_name(entry.tag, form));
-    for paper in papers.chain(drift).filter(|paper| is_inside(paper)) {
-        let source = from.join(&paper);
-        if source.is_file() {
+    let mut papers = Vec::new();
+    for paper in [log.clone()].into_iter().chain(drift) {
+        if let Some(source) = plain(from, &paper)?.filter(|source| source.is_file()) {
             let content = fs::read(&source).map_err(|e| FileError::new("read", &source, e))?;
-            files::replace(&to.join(&paper), content)?;
+            papers.push((books.site().join(paper), content));
         }
     }
-    Ok(())
+    if let Some(path) = &entry.judged.path {
+        shelve(entry.tag, path, from, books.site())?;
+    }
+    for (target, content) in papers {
+        files::replace(&target, content)?;
+    }
+    Ok(Entry {
+        log: entry.log.is_some().then_some(log),
+        ..entry.clone()
+    })
 }
 
-/// A path of ours: below the root and without surprises.
-fn is_inside(path: &str) -> bool {
-    let plain = |part: &str| !matches!(part, "" | "." | "..");
-    path.split('/').all(plain)
+/// The published folder of `tag`, which must be one of its own.
+fn shelve(tag: Tag, path: &str, from: &Path, to: &Path) -> Result<(), Error> {
+    let own = path.strip_prefix(&format!("{tag}/"));
+    if own.is_none_or(|build| build.is_empty() || build.starts_with('.') || build.contains('/')) {
+        return Err(BooksError::Foreign(from.to_owned(), path.to_owned()).into());
+    }
+    let target = to.join(path);
+    if target.exists() {
+        return Ok(());
+    }
+    match plain(from, path)?.filter(|source| source.is_dir()) {
+        Some(source) => take_whole(&source, &target),
+        None => Err(BooksError::Lost(from.join(path)).into()),
+    }
+}
+
+/// Something below a job's folder, if it is there. A link is not followed: it leads to files of this machine, and
+/// the site is for everybody.
+fn plain(root: &Path, path: &str) -> Result<Option<PathBuf>, Error> {
+    let mut at = root.to_owned();
+    for part in path.split('/') {
+        at.push(part);
+        match fs::symlink_metadata(&at) {
+            Ok(about) if about.is_symlink() => return Err(BooksError::Link(at).into()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(FileError::new("read", &at, e).into()),
+        }
+    }
+    Ok(Some(at))
 }
 
 /// A published folder, checked while it is copied and put in its place by one rename.
 fn take_whole(source: &Path, target: &Path) -> Result<(), Error> {
-    let list = source.join(SUMS);
+    let list = plain(source, SUMS)?.unwrap_or_else(|| source.join(SUMS));
     let damaged = |file: PathBuf, reason: String| ArtefactError::Damaged { file, reason };
     let listed =
         sums::parse(&files::read(&list)?).map_err(|reason| damaged(list.clone(), reason))?;
     let staging = Staging::beside(target)?;
     for (name, digest) in &listed {
-        if !is_inside(name) {
-            return Err(damaged(list, format!("`{name}` is no file of it")).into());
-        }
         let copy = copied(source, staging.path(), name)?;
         if Sha256::of_file(&copy)? != *digest {
             let reason = format!("it is not what {SUMS} says");
@@ -88,7 +158,7 @@ fn take_whole(source: &Path, target: &Path) -> Result<(), Error> {
     }
     // Neither the list nor what signs it is in the list.
     for name in [SUMS.to_owned(), format!("{SUMS}.minisig")] {
-        if source.join(&name).is_file() {
+        if plain(source, &name)?.is_some() {
             copied(source, staging.path(), &name)?;
         }
     }
@@ -97,8 +167,9 @@ fn take_whole(source: &Path, target: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn copied(source: &Path, target: &Path, name: &str) -> Result<PathBuf, FileError> {
-    let (from, to) = (source.join(name), target.join(name));
+fn copied(source: &Path, target: &Path, name: &str) -> Result<PathBuf, Error> {
+    let from = plain(source, name)?.unwrap_or_else(|| source.join(name));
+    let to = target.join(name);
     if let Some(folder) = to.parent() {
         files::create_dir(folder)?;
     }
@@ -109,7 +180,7 @@ fn copied(source: &Path, target: &Path, name: &str) -> Result<PathBuf, FileError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nightly::ledger::Stage;
+    use crate::nightly::ledger::{Blame, Failure, Stage};
 
     struct Yard {
         folder: tempfile::TempDir,
@@ -138,7 +209,7 @@ mod tests {
                 digests.insert(name.to_owned(), Sha256::of(version));
             }
             fs::write(folder.join(SUMS), sums::render(&digests)).expect("written");
-            let log = format!("logs/{version}.log");
+            let log = format!("logs/linux-msft-wsl-{version}.log");
             files::replace(&job.join(&log), "it went well").expect("written");
             entry.log = Some(log);
             let mut ledger = Ledger::default();
@@ -150,8 +221,12 @@ mod tests {
         fn collect(&self, jobs: &[PathBuf]) -> Result<Vec<String>, Error> {
             let books = self.books();
             let mut ledger = books.read()?;
-            let taken = collect(&books, &mut ledger, jobs)?;
-            Ok(taken.iter().map(|entry| entry.tag.version()).collect())
+            let collected = collect(&books, &mut ledger, jobs)?;
+            if let Some((_, error)) = collected.refused.into_iter().next() {
+                return Err(error);
+            }
+            let taken = collected.taken.iter();
+            Ok(taken.map(|entry| entry.tag.version()).collect())
         }
     }
 
@@ -176,7 +251,7 @@ mod tests {
                 .join(SUMS)
                 .is_file()
         );
-        assert!(site.join("logs/6.1.1.1.log").is_file());
+        assert!(site.join("logs/linux-msft-wsl-6.1.1.1.log").is_file());
         assert_eq!(yard.collect(&jobs).expect("nothing new"), [""; 0]);
     }
 
@@ -213,5 +288,127 @@ mod tests {
                 .to_string()
                 .contains("no night was here")
         );
+    }
+
+    /// Changes what a job says of its tag.
+    fn reword(job: &Path, change: &dyn Fn(&mut Entry)) {
+        let books = Books::of_job(job);
+        let mut ledger = books.read().expect("a ledger");
+        let mut entry = ledger.entries()[0].clone();
+        change(&mut entry);
+        ledger.keep(entry);
+        books.write(&ledger).expect("written");
+    }
+
+    #[test]
+    fn one_bad_job_does_not_keep_the_others_out() {
+        let yard = Yard::new();
+        let killed = yard.folder.path().join("killed");
+        fs::create_dir(&killed).expect("made");
+        let swapped = yard.job("6.1.2.1", 5);
+        fs::write(swapped.join("linux-msft-wsl-6.1.2.1/a-build/bzImage"), "x").expect("written");
+        let lost = yard.job("6.1.3.1", 5);
+        fs::remove_dir_all(lost.join("linux-msft-wsl-6.1.3.1")).expect("removed");
+        let good = yard.job("6.1.4.1", 5);
+        let books = yard.books();
+        let mut ledger = Ledger::default();
+        let jobs = [killed, swapped, lost, good];
+        let collected = collect(&books, &mut ledger, &jobs).expect("read");
+        assert_eq!(collected.refused.len(), 3, "{:?}", collected.refused);
+        let kept = books.read().expect("a ledger");
+        let kept: Vec<_> = kept.entries().iter().map(|e| e.tag.version()).collect();
+        assert_eq!(kept, ["6.1.4.1"], "what is not here is not published");
+    }
+
+    #[test]
+    fn what_a_job_says_of_its_files_never_replaces_what_is_published() {
+        let yard = Yard::new();
+        let kernel = "linux-msft-wsl-6.1.1.1/a-build/bzImage";
+        yard.collect(&[yard.job("6.1.1.1", 5)]).expect("taken");
+        let hostile = yard.job("6.1.2.1", 5);
+        files::replace(&hostile.join(kernel), "hostile").expect("written");
+        files::replace(&hostile.join("index.html"), "hostile").expect("written");
+        for log in [kernel, "index.html", "../nightly.json"] {
+            reword(&hostile, &|entry| {
+                entry.log = Some(log.to_owned());
+                entry.time += 1;
+            });
+            yard.collect(std::slice::from_ref(&hostile))
+                .expect("its log is elsewhere");
+            let site = yard.folder.path().join("site");
+            assert_eq!(
+                fs::read_to_string(site.join(kernel)).expect("there"),
+                "6.1.1.1"
+            );
+            assert!(!site.join("index.html").exists());
+            let known = yard.books().read().expect("a ledger");
+            let log = known.entries()[1].log.as_deref();
+            assert_eq!(log, Some("logs/linux-msft-wsl-6.1.2.1.log"));
+        }
+        for path in [
+            "logs",
+            "linux-msft-wsl-6.1.1.1/other",
+            "linux-msft-wsl-6.1.2.1/..",
+            "/etc",
+        ] {
+            reword(&hostile, &|entry| {
+                entry.judged.path = Some(path.to_owned());
+                entry.time += 1;
+            });
+            let error = yard
+                .collect(std::slice::from_ref(&hostile))
+                .expect_err(path);
+            assert!(error.to_string().contains(path), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_link_is_followed_out_of_a_jobs_folder() {
+        let yard = Yard::new();
+        let secret = yard.folder.path().join("secret");
+        fs::write(&secret, "6.1.2.1").expect("written");
+        for name in [
+            "logs/linux-msft-wsl-6.1.2.1.log",
+            "linux-msft-wsl-6.1.2.1/a-build/bzImage",
+            "linux-msft-wsl-6.1.2.1/a-build/SHA256SUMS",
+        ] {
+            let job = yard.job("6.1.2.1", 5);
+            fs::remove_file(job.join(name)).expect("removed");
+            std::os::unix::fs::symlink(&secret, job.join(name)).expect("linked");
+            let error = yard.collect(std::slice::from_ref(&job)).expect_err(name);
+            assert!(error.to_string().contains("is a link"), "{error}");
+            fs::remove_dir_all(job).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_not_lost_to_a_failure_to_reach_one() {
+        let yard = Yard::new();
+        yard.collect(&[yard.job("6.1.1.1", 5)]).expect("taken");
+        let job = yard.job("6.1.1.1", 5);
+        let harness = |entry: &mut Entry| {
+            entry.time = 9;
+            entry.stage = Stage::Seen;
+            entry.failure = Some(Failure {
+                blame: Blame::Harness,
+                stage: Stage::Fetched,
+                code: 3,
+                reason: "no network".into(),
+                hint: None,
+            });
+        };
+        reword(&job, &harness);
+        assert_eq!(
+            yard.collect(std::slice::from_ref(&job)).expect("read"),
+            [""; 0]
+        );
+        // The other way round: the clock of the machine that reached it is late.
+        let mut ledger = Ledger::default();
+        let mut failed = published("6.1.3.1", 7);
+        harness(&mut failed);
+        ledger.keep(failed);
+        yard.books().write(&ledger).expect("written");
+        let late = yard.job("6.1.3.1", 5);
+        assert_eq!(yard.collect(&[late]).expect("taken"), ["6.1.3.1"]);
     }
 }

@@ -36,12 +36,25 @@ fn blame(error: &Error) -> Blame {
 
 fn build(error: &BuildError) -> Blame {
     match error {
+        // What asks the builder itself knows nothing of the kernel, and what was killed did not get to say anything.
+        BuildError::Failed { label, said } if is_ours(label) || was_killed(said) => Blame::Harness,
         BuildError::Compile { .. }
         | BuildError::Failed { .. }
         | BuildError::NoProduct { .. }
         | BuildError::ConfigChanged { .. } => Blame::Kernel,
         _ => Blame::Harness,
     }
+}
+
+/// Jobs in which no file of the kernel is read.
+fn is_ours(label: &str) -> bool {
+    matches!(label, "tools" | "packages")
+}
+
+fn was_killed(said: &str) -> bool {
+    let last = said.lines().next_back().unwrap_or_default().trim_end();
+    let ends = ["Killed", "Terminated", "Error 137", "Error 143"];
+    ends.iter().any(|end| last.ends_with(end))
 }
 
 fn source(error: &SourceError) -> Blame {
@@ -66,6 +79,10 @@ mod tests {
             label: "make".into(),
             said: "error".into(),
         };
+        let failed = |label: &str, said: &str| BuildError::Failed {
+            label: label.into(),
+            said: said.into(),
+        };
         let silent = BuildError::Silent {
             label: "make".into(),
             limit: std::time::Duration::from_secs(1),
@@ -84,7 +101,12 @@ mod tests {
             lock_file: "wslk.lock".into(),
         };
         let offline = SourceError::Offline { what: "it".into() };
-        let table: [(Error, Blame); 5] = [
+        let table: [(Error, Blame); 7] = [
+            (failed("tools", "gcc: error").into(), Blame::Harness),
+            (
+                failed("tinyconfig", "HOSTCC\nKilled").into(),
+                Blame::Harness,
+            ),
             (compile.into(), Blame::Kernel),
             (silent.into(), Blame::Harness),
             (full.into(), Blame::Harness),

@@ -264,17 +264,31 @@ pub enum LedgerError {
     /// Written by another wslk.
     #[error("has the schema `{0}`; this wslk reads `{SCHEMA}`")]
     OtherSchema(String),
+    /// Nobody knows which of the two holds.
+    #[error("has {0} twice")]
+    Twice(Tag),
+}
+
+#[derive(Deserialize)]
+struct Form {
+    schema: String,
 }
 
 impl Ledger {
     /// Reads a ledger's text.
     pub fn from_json(text: &str) -> Result<Self, LedgerError> {
-        let mut ledger: Self = serde_json::from_str(text)?;
-        if ledger.schema != SCHEMA {
-            return Err(LedgerError::OtherSchema(ledger.schema));
+        // Its form first: the entries of another one need not look like ours.
+        let Form { schema } = serde_json::from_str(text)?;
+        if schema != SCHEMA {
+            return Err(LedgerError::OtherSchema(schema));
         }
+        let mut ledger: Self = serde_json::from_str(text)?;
         ledger.entries.sort_by_key(|entry| entry.tag);
-        Ok(ledger)
+        let mut pairs = ledger.entries.windows(2);
+        match pairs.find(|pair| pair[0].tag == pair[1].tag) {
+            Some(pair) => Err(LedgerError::Twice(pair[0].tag)),
+            None => Ok(ledger),
+        }
     }
 
     /// The text for the disk.
@@ -360,6 +374,19 @@ mod tests {
         assert!(matches!(
             Ledger::from_json(&later),
             Err(LedgerError::OtherSchema(_))
+        ));
+        let shapeless = r#"{"schema": "wslk/ledger/2", "tags": {}}"#;
+        assert!(matches!(
+            Ledger::from_json(shapeless),
+            Err(LedgerError::OtherSchema(_))
+        ));
+        let twice = Ledger {
+            entries: vec![entry("6.1.21.2", Stage::Seen, None); 2],
+            ..Ledger::default()
+        };
+        assert!(matches!(
+            Ledger::from_json(&twice.to_json()),
+            Err(LedgerError::Twice(_))
         ));
         let richer = text.replace("{\n", "{\n  \"weather\": 1,\n");
         assert!(Ledger::from_json(&richer).is_ok());

@@ -22,7 +22,7 @@ pub mod summary;
 mod works;
 
 pub use self::books::{Books, BooksError};
-pub use self::collect::collect;
+pub use self::collect::{Collected, collect, news};
 pub use self::ledger::{
     Blame, DriftFacts, Entry, Failure, Judged, Ledger, LedgerError, Regression, Row, SCHEMA,
     Seconds, Stage,

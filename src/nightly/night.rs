@@ -14,7 +14,10 @@ use super::line::{Booted, Job, Line};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::smoke::Verdict;
-use crate::source::{RemoteTag, Tag, Wanted};
+use crate::source::{RemoteTag, Tag, TagQuery, Wanted};
+
+/// How many tags are named to somebody who asked for one that there is not.
+const NEWEST: usize = 5;
 
 /// What a night did.
 #[derive(Debug, Default)]
@@ -75,7 +78,29 @@ impl<'a, L: Line> Night<'a, L> {
     /// What there is to do, oldest first.
     #[must_use]
     pub fn todo(&self, wanted: &Wanted) -> Vec<RemoteTag> {
-        choose(&self.tags, &self.ledger, wanted, &self.judged_by)
+        choose(
+            &self.tags,
+            &self.ledger,
+            wanted,
+            self.profile,
+            &self.judged_by,
+        )
+    }
+
+    /// What is wanted and the upstream does not have at all; whoever asks knows how grave that is.
+    #[must_use]
+    pub fn missing(&self, wanted: &Wanted) -> Vec<TagQuery> {
+        let tags: Vec<Tag> = self.tags.iter().map(|tag| tag.tag).collect();
+        wanted.missing(&tags)
+    }
+
+    /// The newest tags that there are.
+    #[must_use]
+    pub fn newest(&self) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = self.tags.iter().map(|tag| tag.tag).collect();
+        tags.sort_unstable_by(|a, b| b.cmp(a));
+        tags.truncate(NEWEST);
+        tags
     }
 
     /// The ledger as it stands.

@@ -63,8 +63,7 @@ fn send_patiently(
     reporter: &Reporter,
     interrupt: &Interrupt,
 ) -> Result<(), NoticeError> {
-    let url = Url::parse(text).ok().filter(|url| url.has_host());
-    let url = url.ok_or_else(|| NoticeError::Url(text.to_owned()))?;
+    let url = parsed(text)?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let client = client().map_err(|error| NoticeError::Silent {
         host: host.clone(),
@@ -90,6 +89,17 @@ fn send_patiently(
         }
     }
     Err(NoticeError::Silent { host, reason: last })
+}
+
+/// Whether the text can be told to at all: said before hours are spent on what it is to be told.
+pub fn check(text: &str) -> Result<(), NoticeError> {
+    parsed(text).map(|_url| ())
+}
+
+fn parsed(text: &str) -> Result<Url, NoticeError> {
+    let ours = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let url = Url::parse(text).ok().filter(ours);
+    url.ok_or_else(|| NoticeError::Url(text.to_owned()))
 }
 
 fn client() -> Result<Client, reqwest::Error> {
@@ -198,6 +208,9 @@ mod tests {
         let error = told("http://127.0.0.1:9/secret").expect_err("nobody");
         assert_eq!(error.to_string(), "127.0.0.1: cannot connect, 4 times");
         assert!(matches!(told("hook"), Err(NoticeError::Url(_))));
-        assert!(matches!(told("file:///etc"), Err(NoticeError::Url(_))));
+        for wrong in ["file:///etc", "ftp://example.org/x", "localhost:80/x", ""] {
+            assert!(matches!(check(wrong), Err(NoticeError::Url(_))), "{wrong}");
+        }
+        assert!(check("https://example.org/hook").is_ok());
     }
 }

@@ -18,6 +18,9 @@ pub fn markdown(tonight: &Tonight) -> String {
         .count();
     let good = tonight.entries.len() - failed;
     let mut text = match tonight.entries.len() {
+        0 if tonight.known == 0 => {
+            "## wslk nightly: nothing to do\n\nNo tag of the upstream is wanted.\n".to_owned()
+        }
         0 => format!(
             "## wslk nightly: nothing to do\n\nAll {} tags are judged.\n",
             tonight.known

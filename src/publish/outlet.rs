@@ -61,6 +61,18 @@ impl Outlet {
         Lock::take(&self.root.join(LOCK))
     }
 
+    /// Removes what was under construction in its root when its maker was killed, unless somebody publishes just now.
+    pub fn tidy(&self) -> Result<(), PublishError> {
+        if !self.root.is_dir() {
+            return Ok(());
+        }
+        match self.lock() {
+            Ok(_lock) => Ok(files::sweep(&self.root)?),
+            Err(LockError::Held(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The folder of an entry.
     #[must_use]
     pub fn folder(&self, entry: &Entry) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Which releases are wanted, where it may be many: what a night chooses from.
 
-use super::tag::{Series, Tag};
+use super::tag::{Series, Tag, TagQuery};
 
 /// Which tags are wanted at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,5 +24,16 @@ impl Wanted {
         }
         let in_series = self.series.is_empty() || self.series.contains(&tag.series());
         in_series && self.since.is_none_or(|since| tag >= since)
+    }
+
+    /// What is named, and is not among `tags`.
+    #[must_use]
+    pub fn missing(&self, tags: &[Tag]) -> Vec<TagQuery> {
+        let named: Vec<TagQuery> = match self.only.as_slice() {
+            [] => self.series.iter().copied().map(TagQuery::Series).collect(),
+            only => only.iter().copied().map(TagQuery::Exact).collect(),
+        };
+        let is_there = |query: &TagQuery| tags.iter().any(|tag| query.matches(tag));
+        named.into_iter().filter(|query| !is_there(query)).collect()
     }
 }

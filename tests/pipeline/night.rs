@@ -124,7 +124,9 @@ impl Upstream {
 }
 
 fn night(story: &Story, upstream: &Upstream, code: i32) -> Value {
-    let tree = upstream.tree.to_str().expect("text");
+    // The folder itself would be one kernel tree.
+    let repository = upstream.tree.join(".git");
+    let tree = repository.to_str().expect("text");
     let mut command = story.wslk(&["nightly", "--source", tree, "--engine", &story.engine]);
     Story::ends(
         command.args(["--profile", "tiny", "--control", "none"]),
