@@ -5,12 +5,13 @@
 
 use serde::Serialize;
 
-use super::table::{size, table};
+use super::table::table;
 use crate::artefact::{self, Build, BuildId, Manifest};
 use crate::boot::BootReport;
 use crate::error::Error;
 use crate::files;
 use crate::kconfig::Audit;
+use crate::report::size;
 use crate::smoke::{Compared, Comparison, ScenarioReport};
 
 /// A build and what is known of it.

@@ -23,16 +23,6 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Bytes as people read them.
-pub(super) fn size(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    if bytes >= MIB {
-        format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB)
-    } else {
-        format!("{} KiB", bytes.div_ceil(1024))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,13 +35,5 @@ mod tests {
         ];
         assert_eq!(table(&rows), "a       works\nlängst  x\n");
         assert_eq!(table(&[]), "");
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(
-            (size(1), size(3 << 19)),
-            ("1 KiB".to_owned(), "1.5 MiB".to_owned())
-        );
     }
 }

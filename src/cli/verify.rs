@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::args::{VerifyArgs, overrides};
-use super::table::{size, table};
+use super::table::table;
 use super::{Session, outlook};
 use crate::artefact::{BuildId, Change};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::pipeline::Step;
 use crate::pipeline::verify::{self, Check, Difference, Rebuilt, Status};
+use crate::report::size;
 use crate::settings::Overrides;
 
 pub(super) fn verify(session: &Session<'_>, args: VerifyArgs) -> Result<Exit, Error> {

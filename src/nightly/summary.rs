@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::ledger::{Entry, Stage};
 use super::night::Tonight;
+use crate::report::size;
 use crate::smoke::Verdict;
 
 /// The night, the gravest first.
@@ -51,7 +52,7 @@ fn row(entry: &Entry) -> String {
         Some(failure) => format!("**failed** before {}", failure.stage),
         None => entry.stage.to_string(),
     };
-    let kernel = entry.judged.kernel_bytes.map(mebibytes).unwrap_or_default();
+    let kernel = entry.judged.kernel_bytes.map(size).unwrap_or_default();
     let drift = match &entry.judged.drift {
         Some(drift) => format!(
             "{} new, {} gone, {} changed",
@@ -64,11 +65,6 @@ fn row(entry: &Entry) -> String {
         "| {tag} | {state} | {kernel} | {} | {drift} |\n",
         scenarios(entry)
     )
-}
-
-/// Bytes as people read them.
-fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 fn scenarios(entry: &Entry) -> String {

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Event, Sink, Unit};
+use super::{Event, Sink, Unit, size};
 
 /// A running task says so no more often than this.
 const EVERY: Duration = Duration::from_secs(15);
@@ -175,19 +175,10 @@ impl<W> State<W> {
 /// An amount with its unit, as people write it.
 pub(super) fn amount(n: u64, unit: Unit) -> String {
     match unit {
-        Unit::Bytes => bytes(n),
+        Unit::Bytes => size(n),
         Unit::Files => format!("{n} files"),
         Unit::Objects => format!("{n} objects"),
         Unit::Steps => format!("{n} steps"),
-    }
-}
-
-fn bytes(n: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    match n {
-        0..1024 => format!("{n} B"),
-        1024..MIB => format!("{} KiB", n / 1024),
-        _ => format!("{}.{} MiB", n / MIB, n % MIB * 10 / MIB),
     }
 }
 

@@ -9,6 +9,7 @@ mod heartbeat;
 pub mod html;
 mod lines;
 mod log;
+mod size;
 mod terminal;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use self::cases::{Case, Cases, Outcome};
 pub use self::heartbeat::{Heartbeat, SILENCE};
 pub use self::lines::Lines;
 pub use self::log::Log;
+pub use self::size::size;
 pub use self::terminal::Terminal;
 
 /// What the numbers of a task count.

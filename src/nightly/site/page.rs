@@ -14,6 +14,7 @@ use super::trend;
 use crate::error::Error;
 use crate::nightly::ledger::{Blame, Entry, Ledger, Regression, Row, Stage};
 use crate::report::html::Plot;
+use crate::report::size;
 use crate::smoke::Verdict;
 
 /// Draws the page.
@@ -24,6 +25,7 @@ pub(super) fn page(ledger: &Ledger, shelves: &Shelves) -> Result<String, Error> 
     let view = View {
         counts: counts(&tags),
         newest: installable.map(|entry| entry.tag.version()),
+        control: newest().any(|entry| entry.judged.control.is_some()),
         moved: newest().map(|entry| entry.time).max().map(date),
         matrix: Matrix::new(ledger),
         plots: trend::plots(ledger),
@@ -42,6 +44,8 @@ struct View {
     counts: Vec<Count>,
     newest: Option<String>,
     moved: Option<String>,
+    /// Whether any kernel was compared with one.
+    control: bool,
     tags: Vec<TagView>,
     matrix: Matrix,
     plots: Vec<Plot>,
@@ -398,13 +402,6 @@ impl Cell {
                 differs: row.control.is_some_and(|control| control != row.verdict),
             })
         }))
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        small if small < 1 << 20 => format!("{} KiB", small.div_ceil(1 << 10)),
-        large => format!("{:.1} MiB", large as f64 / f64::from(1 << 20)),
     }
 }
 
