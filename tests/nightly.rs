@@ -10,32 +10,19 @@
     reason = "the counts are the figures, and a skip must be seen"
 )]
 
+#[path = "killer/mod.rs"]
+mod killer;
+
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use wslk::nightly::{Books, Ledger};
 
-/// Every kind of call by which a file comes, goes or changes.
-const CALLS: [&str; 12] = [
-    "write",
-    "fsync",
-    "fdatasync",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "mkdir",
-    "fchmod",
-    "ftruncate",
-];
-/// More calls of one kind than a night makes.
-const ENOUGH: u32 = 2000;
+use killer::{CALLS, ENOUGH, Watch, can_kill, died, strace};
+
 const TAGS: [&str; 3] = ["6.1.1.1", "6.1.2.1", "6.6.3.1"];
 
 /// An upstream and a machine for nights.
@@ -309,37 +296,19 @@ fn a_ledger_that_is_none_is_refused_and_left_as_it_is() {
 
 /// Runs it under strace; says whether it was killed, or how it ended. The tools that it starts are left alone.
 fn killed(command: &Command, call: &str, n: u32) -> Result<(), Option<i32>> {
-    let mut strace = Command::new("strace");
+    let mut strace = strace(Watch::Main, call, n);
     strace
-        .args(["-qq", "-o", "/dev/null", "-e"])
-        .arg(format!("trace={call}"))
-        .arg("-e")
-        .arg(format!("inject={call}:signal=KILL:when={n}"))
         .arg(command.get_program())
         .args(command.get_args())
-        .current_dir(command.get_current_dir().expect("set"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .current_dir(command.get_current_dir().expect("set"));
     for (name, value) in command.get_envs() {
         strace.env(name, value.expect("set"));
     }
     let status = strace.status().expect("strace runs");
-    match status.signal() == Some(9) || status.code() == Some(137) {
+    match died(status) {
         true => Ok(()),
         false => Err(status.code()),
     }
-}
-
-fn can_inject() -> bool {
-    let tried = Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "-e"])
-        .args(["inject=openat:signal=KILL:when=1", "true"])
-        .status();
-    let can = tried.is_ok_and(|status| status.signal() == Some(9) || status.code() == Some(137));
-    if !can {
-        eprintln!("SKIPPED: strace cannot inject signals here");
-    }
-    can
 }
 
 /// Whatever is there of ledger and site is whole.
@@ -386,7 +355,7 @@ fn kill_everywhere(yard: &Yard, flags: &[&str], fresh: &dyn Fn(), expected: &[St
 
 #[test]
 fn a_night_killed_at_any_write_is_ended_by_the_next_one() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let yard = Yard::new();
@@ -406,7 +375,7 @@ fn a_night_killed_at_any_write_is_ended_by_the_next_one() {
 
 #[test]
 fn a_collection_killed_at_any_write_is_ended_by_the_next_one() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let yard = Yard::new();

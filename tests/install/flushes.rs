@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::bench::{Bench, Kernel};
-use crate::kills::can_inject;
+use crate::killer::can_kill;
 
 /// The flushes of a command, as the threads that waited for them.
 fn flushes(bench: &Bench, args: &[&str]) -> Vec<String> {
@@ -32,7 +32,7 @@ fn flushes(bench: &Bench, args: &[&str]) -> Vec<String> {
 /// Three times for the journal, twice for us to remember where; the rest waits side by side.
 #[test]
 fn an_installation_waits_a_few_times_and_not_for_each_step() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let bench = Bench::new();

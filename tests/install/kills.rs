@@ -11,37 +11,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::bench::{Bench, Kernel, snapshot};
+use crate::killer::{CALLS, ENOUGH, Watch, can_kill, died, strace};
 
-/// Every kind of call by which a file comes, goes or changes. The opening of a file is one only with
-/// WSLK_SLOW_TESTS: what it leaves is what is found before the next write, and most openings are not ours.
-const CALLS: [&str; 13] = [
-    "openat",
-    "write",
-    "fsync",
-    "fdatasync",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "mkdir",
-    "ftruncate",
-    "copy_file_range",
-];
-/// More calls of one kind than any of these commands makes.
-const ENOUGH: u32 = 2000;
-
+/// The opening of a file is a change only with WSLK_SLOW_TESTS: what it leaves is what is found before the next
+/// write, and most openings are not ours.
 fn calls() -> impl Iterator<Item = &'static str> {
-    let slow = std::env::var_os("WSLK_SLOW_TESTS").is_some();
-    CALLS
-        .into_iter()
-        .filter(move |call| slow || *call != "openat")
+    let slow = std::env::var_os("WSLK_SLOW_TESTS").map(|_| "openat");
+    CALLS.into_iter().chain(slow)
 }
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -102,29 +82,18 @@ fn copy_tree(from: &Path, to: &Path) {
 
 /// Runs the command under strace; says whether it was killed.
 fn killed(bench: &Bench, args: &[&str], call: &str, n: u32) -> bool {
-    let mut strace = Command::new("strace");
+    let mut strace = strace(Watch::All, call, n);
     strace
-        .args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &format!("trace={call}"),
-        ])
-        .args(["-e", &format!("inject={call}:signal=KILL:when={n}")])
         .arg(assert_cmd::cargo::cargo_bin("wslk"))
         .args(args)
         .arg("--windows-home")
         .arg(bench.profile())
         .envs(bench.environment())
-        .env_remove("WSL_DISTRO_NAME")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .env_remove("WSL_DISTRO_NAME");
     let status = strace.status().unwrap();
-    let died = status.signal() == Some(9) || status.code() == Some(137);
-    assert!(died || status.success(), "{call} {n}: {status}");
-    died
+    let killed = died(status);
+    assert!(killed || status.success(), "{call} {n}: {status}");
+    killed
 }
 
 /// The kernel and modules that `.wslconfig` names are there, whole.
@@ -218,24 +187,6 @@ fn difference(after: &Files, old: &Files, new: &Files) -> String {
     )
 }
 
-pub fn can_inject() -> bool {
-    let tried = Command::new("strace")
-        .args([
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "inject=openat:signal=KILL:when=1",
-            "true",
-        ])
-        .status();
-    let can = tried.is_ok_and(|status| status.signal() == Some(9) || status.code() == Some(137));
-    if !can {
-        eprintln!("SKIPPED: strace cannot inject signals here");
-    }
-    can
-}
-
 fn one_build(bench: &Bench) {
     bench.write_config("# mine\r\n[wsl2]\r\nmemory=8GB\r\n");
     bench.publish(&Kernel::new("a"));
@@ -243,7 +194,7 @@ fn one_build(bench: &Bench) {
 
 #[test]
 fn killed_while_installing() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     kill_everywhere(&Target {
@@ -255,7 +206,7 @@ fn killed_while_installing() {
 
 #[test]
 fn killed_while_installing_over_another() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let prepare = |bench: &Bench| {
@@ -277,7 +228,7 @@ fn killed_while_installing_over_another() {
 
 #[test]
 fn killed_while_rolling_back() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let prepare = |bench: &Bench| {
@@ -293,7 +244,7 @@ fn killed_while_rolling_back() {
 
 #[test]
 fn killed_while_returning() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let prepare = |bench: &Bench| {
@@ -310,7 +261,7 @@ fn killed_while_returning() {
 
 #[test]
 fn killed_while_cleaning() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let prepare = |bench: &Bench| {
@@ -329,7 +280,7 @@ fn killed_while_cleaning() {
 /// What puts in order is killed as well: amid undoing, amid finishing, and amid taking over a verdict.
 #[test]
 fn killed_while_recovering() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let cut_at = |bench: &Bench, call: &str, n: u32| {

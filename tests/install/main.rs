@@ -6,6 +6,8 @@ mod bench;
 mod doctor;
 mod flushes;
 mod full;
+#[path = "../killer/mod.rs"]
+mod killer;
 mod kills;
 mod refusals;
 mod requirements;

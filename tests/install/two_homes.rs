@@ -6,7 +6,8 @@ use std::process::Stdio;
 use assert_cmd::Command;
 
 use crate::bench::{Bench, Kernel, snapshot};
-use crate::kills::{can_inject, state};
+use crate::killer::can_kill;
+use crate::kills::state;
 
 /// The same command with another `WSLK_HOME`.
 fn elsewhere(bench: &Bench, args: &[&str]) -> Command {
@@ -153,7 +154,7 @@ fn a_sound_journal_is_not_put_aside() {
 
 #[test]
 fn ctrl_c_stops_an_installation_until_it_commits() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let bench = Bench::new();
@@ -183,7 +184,7 @@ fn ctrl_c_stops_an_installation_until_it_commits() {
 
 #[test]
 fn ctrl_c_after_the_switch_does_not_go_on_to_restart() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let bench = Bench::wsl();
@@ -211,7 +212,7 @@ fn ctrl_c_after_the_switch_does_not_go_on_to_restart() {
 
 #[test]
 fn a_full_disk_leaves_nothing_half_done() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let bench = Bench::new();

@@ -10,47 +10,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use wslk::artefact::Store;
 use wslk::home::Home;
 use wslk::publish::Outlet;
 
 use crate::bench::{Kernel, snapshot};
+use crate::killer::{CALLS, ENOUGH, Watch, can_kill, died, strace};
 use crate::yard::Yard;
-
-/// Every kind of call by which a file comes, goes or changes.
-const CALLS: [&str; 12] = [
-    "write",
-    "fsync",
-    "fdatasync",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "mkdir",
-    "fchmod",
-    "copy_file_range",
-];
-/// More calls of one kind than any of these commands makes.
-const ENOUGH: u32 = 2000;
 
 /// Runs a prepared command under strace; says whether it was killed, or how it ended.
 fn killed(command: &assert_cmd::Command, call: &str, n: u32) -> Result<(), Option<i32>> {
-    let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-        .arg(format!("trace={call}"))
-        .arg("-e")
-        .arg(format!("inject={call}:signal=KILL:when={n}"))
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut strace = strace(Watch::All, call, n);
+    strace.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => strace.env(name, value),
@@ -58,22 +32,10 @@ fn killed(command: &assert_cmd::Command, call: &str, n: u32) -> Result<(), Optio
         };
     }
     let status = strace.status().unwrap();
-    match status.signal() == Some(9) || status.code() == Some(137) {
+    match died(status) {
         true => Ok(()),
         false => Err(status.code()),
     }
-}
-
-fn can_inject() -> bool {
-    let tried = Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "-e"])
-        .args(["inject=openat:signal=KILL:when=1", "true"])
-        .status();
-    let can = tried.is_ok_and(|status| status.signal() == Some(9) || status.code() == Some(137));
-    if !can {
-        eprintln!("SKIPPED: strace cannot inject signals here");
-    }
-    can
 }
 
 /// Kills a command at every point; `fresh` puts everything back, `check` looks at what is there. Returns how many
@@ -125,7 +87,7 @@ fn names(folder: &Path) -> BTreeSet<PathBuf> {
 
 #[test]
 fn killed_while_publishing() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let yard = Yard::new();
@@ -154,7 +116,7 @@ fn killed_while_publishing() {
 
 #[test]
 fn killed_while_fetching() {
-    if !can_inject() {
+    if !can_kill() {
         return;
     }
     let yard = Yard::new();

@@ -8,6 +8,8 @@ mod again;
 mod bench;
 mod disk;
 mod formats;
+#[path = "../killer/mod.rs"]
+mod killer;
 mod kills;
 mod refusals;
 mod server;
