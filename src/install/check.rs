@@ -41,7 +41,7 @@ pub struct Expected {
     pub modules: bool,
     /// Whether `/dev/dxg` has to be there.
     pub gpu: bool,
-    /// What was [missing](missing) before the installation already: it cannot have been lost by it.
+    /// What was [missing] before the installation already: it cannot have been lost by it.
     pub missing: Vec<String>,
 }
 

@@ -46,7 +46,7 @@ pub enum NoticeError {
     },
 }
 
-/// Posts `document` until it is taken, refused, or [`ATTEMPTS`] are used up.
+/// Posts `document` until it is taken, refused, or all attempts are used up.
 pub fn send(
     url: &str,
     document: &str,
