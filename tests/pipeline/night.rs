@@ -1,6 +1,6 @@
 //! A night over a repository with good and bad tags, everything real; then a second one, and a third with a new tag.
 //!
-//! The tags differ from each other by a line or two, so the compiler cache that the story filled carries most of it.
+//! Four kernels are compiled for it: with WSLK_SLOW_TESTS=all only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
