@@ -90,14 +90,18 @@ impl<'a, L: Line> Night<'a, L> {
     /// What is wanted and the upstream does not have at all; whoever asks knows how grave that is.
     #[must_use]
     pub fn missing(&self, wanted: &Wanted) -> Vec<TagQuery> {
-        let tags: Vec<Tag> = self.tags.iter().map(|tag| tag.tag).collect();
-        wanted.missing(&tags)
+        wanted.missing(&self.all())
     }
 
-    /// The newest tags that there are.
+    /// The tags that there are.
+    fn all(&self) -> Vec<Tag> {
+        self.tags.iter().map(|tag| tag.tag).collect()
+    }
+
+    /// The newest of them.
     #[must_use]
     pub fn newest(&self) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = self.tags.iter().map(|tag| tag.tag).collect();
+        let mut tags = self.all();
         tags.sort_unstable_by(|a, b| b.cmp(a));
         tags.truncate(NEWEST);
         tags
@@ -145,7 +149,7 @@ impl<'a, L: Line> Night<'a, L> {
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
-            if matches!(error.exit(), Exit::Interrupted | Exit::Locked) {
+            if ends_the_night(&error) {
                 return Err(error);
             }
             entry.failure = Some(Failure::of(&error, reached(&entry)));
@@ -259,8 +263,7 @@ impl<'a, L: Line> Night<'a, L> {
         let Some(good) = self.ledger.good_before(bad).map(|entry| entry.tag) else {
             return Ok(None);
         };
-        let tags: Vec<Tag> = self.tags.iter().map(|tag| tag.tag).collect();
-        let mut search = Bisection::new(scenario, good, bad, &tags);
+        let mut search = Bisection::new(scenario, good, bad, &self.all());
         while let Some(tag) = search.next() {
             search.learn(tag, self.finding(tag, scenario)?);
         }
@@ -273,7 +276,7 @@ impl<'a, L: Line> Night<'a, L> {
             Ok(Verdict::Works) => Ok(Finding::Good),
             Ok(Verdict::Fails | Verdict::Refused) => Ok(Finding::Bad),
             Ok(Verdict::NotTestable) => Ok(Finding::Untried),
-            Err(error) if matches!(error.exit(), Exit::Interrupted | Exit::Locked) => Err(error),
+            Err(error) if ends_the_night(&error) => Err(error),
             Err(_) => Ok(Finding::Untried),
         }
     }
@@ -288,6 +291,11 @@ impl<'a, L: Line> Night<'a, L> {
         self.ledger.keep(entry.clone());
         Ok(self.books.write(&self.ledger)?)
     }
+}
+
+/// Whether it is about no tag: the user stops, or another wslk is at work.
+fn ends_the_night(error: &Error) -> bool {
+    matches!(error.exit(), Exit::Interrupted | Exit::Locked)
 }
 
 /// The stage that comes after what the tag has reached.

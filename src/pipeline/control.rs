@@ -46,15 +46,19 @@ pub fn boot_with_control(
         Control::Stock => stock_of(context, settings, builder.clone(), &build)?,
     };
     let control_report = known_report(context, settings, &builder, &control)?;
-    let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
-    let comparison = Comparison::new(&smoke(&report), &smoke(&control_report));
     Ok(Controlled {
+        comparison: compared(&report, &control_report),
         build,
         report,
         control,
         control_report,
-        comparison,
     })
+}
+
+/// What the suite says of a kernel and of its control. A boot that got to no suite has shown nothing.
+pub(super) fn compared(report: &BootReport, control: &BootReport) -> Comparison {
+    let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
+    Comparison::new(&smoke(report), &smoke(control))
 }
 
 /// What the boot test of a build finds, or found if an earlier one tried all of today's suite.

@@ -5,10 +5,11 @@
 
 use std::path::PathBuf;
 
+use super::control::compared;
 use super::windows::{self, WindowsSide};
 use super::{Context, Step, engine};
 use crate::artefact::{self, Build, BuildId, BuildRef, Store};
-use crate::boot::{self, BootReport};
+use crate::boot;
 use crate::build::{Builder, Image, Package};
 use crate::error::Error;
 use crate::files::{self, FileError, Lock};
@@ -18,7 +19,6 @@ use crate::publish::{
     self, Control, Document, Index, Outlet, PublishError, Published, Signer, Submission, TrustedKey,
 };
 use crate::settings::Settings;
-use crate::smoke::Comparison;
 use crate::source::{Patience, Tag};
 
 /// What is wanted of a publication by hand.
@@ -102,10 +102,9 @@ fn beside(context: &Context, build: &Build, control: &BuildRef) -> Result<Contro
     let control = Store::new(&context.home).find(control)?;
     let report = boot::read_report(&build.boot_folder())?;
     let boot = boot::read_report(&control.boot_folder())?;
-    let smoke = |report: &BootReport| report.smoke.clone().unwrap_or_default();
     Ok(Control {
         build: control.id().clone(),
-        comparison: Comparison::new(&smoke(&report), &smoke(&boot)),
+        comparison: compared(&report, &boot),
         boot,
     })
 }
