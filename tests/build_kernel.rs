@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wslk::build::{
-    self, BuildError, BuildPlan, Builder, Engine, EngineChoice, Image, KconfigSolver, Limits,
+    self, BuildError, BuildPlan, Builder, CompilerCache, Engine, EngineChoice, Image,
+    KconfigSolver, Limits,
 };
 use wslk::exec::Duct;
 use wslk::home::Home;
@@ -22,7 +23,7 @@ use wslk::report::{Event, Lines, Reporter, Sink};
 
 /// What tinyconfig lacks for a kernel with a module.
 const ADDED: &str = "CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LIBCRC32C=m\nCONFIG_CRYPTO=y\n\
-    CONFIG_LOCALVERSION=\"-microsoft-standard-WSL2-wslk-test\"\n# CONFIG_LOCALVERSION_AUTO is not set\n";
+    CONFIG_LOCALVERSION=\"-microsoft-standard-WSL2\"\n# CONFIG_LOCALVERSION_AUTO is not set\n";
 
 fn say(text: &str) {
     writeln!(std::io::stderr(), "{text}").expect("a standard error");
@@ -105,6 +106,7 @@ impl Yard {
         BuildPlan {
             source: tree.to_owned(),
             config,
+            localversion: "-wslk-test".to_owned(),
             work: self
                 .home
                 .work()
@@ -112,7 +114,10 @@ impl Yard {
             arch: Arch::X86,
             jobs: builder.cpus(),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache: Some(self.home.ccache()),
+            ccache: Some(CompilerCache {
+                folder: self.home.ccache(),
+                toolchain: builder.toolchain().expect("packages"),
+            }),
             silence: BuildPlan::SILENCE,
         }
     }

@@ -32,10 +32,16 @@ impl BuildId {
         format!("{version}-{profile}-{}", inputs.hex()).parse()
     }
 
-    /// The part that depends on the inputs alone; the kernel's release string ends in it.
+    /// The part that depends on the inputs alone.
     #[must_use]
     pub fn hex(&self) -> &str {
         &self.0[self.0.len() - HEX_DIGITS..]
+    }
+
+    /// What the kernel's release string ends in: it names the build.
+    #[must_use]
+    pub fn localversion(&self) -> String {
+        format!("-wslk-{}", self.hex())
     }
 
     /// The version of the kernel that it begins with, up to the first `-`.

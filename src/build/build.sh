@@ -8,6 +8,12 @@ PATH=$PATH:/usr/sbin:/sbin
 case " $targets " in
 *' modules '*) command -v depmod >/dev/null || { echo 'depmod: not found' >&2; exit 127; } ;;
 esac
+# kconfig tells the kernel's version in a comment of the header that every file includes. Without it the compiler
+# cache takes an object of the last point release for one of this, if nothing else is new to it.
+if ! [ include/config/auto.conf -nt .config ]; then
+    make "$@" syncconfig
+    sed -i 's/^\( \* .*\) [^ ]* Kernel Configuration$/\1 Kernel Configuration/' include/generated/autoconf.h
+fi
 # shellcheck disable=SC2086 # one word a target
 make "$@" $targets
 case " $targets " in

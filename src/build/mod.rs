@@ -9,6 +9,7 @@
 //! keep builds; nothing of the host is writable in a job but what the job mounts so.
 
 mod builder;
+mod ccache;
 mod engine;
 mod failure;
 mod image;
@@ -27,6 +28,7 @@ use crate::exec::ExecError;
 use crate::files::FileError;
 
 pub use self::builder::Builder;
+pub use self::ccache::CompilerCache;
 pub use self::engine::{Engine, EngineChoice, EngineKind};
 pub use self::image::{Image, Recipe};
 pub use self::job::{Access, Job, Limits, Mount};

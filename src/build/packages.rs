@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Sha256;
+
 use super::{BuildError, Builder, Job};
 
 /// Lists the packages.
@@ -37,6 +39,23 @@ impl Builder {
             packages.sort();
             Ok(packages)
         })
+    }
+
+    /// One digest for all that compiles, `None` without an image. By the packages and not by the image's id,
+    /// which is another each time the same packages are put together, and another for each engine.
+    pub fn toolchain(&self) -> Result<Option<Sha256>, BuildError> {
+        let packages = self.packages()?;
+        let line = |package: &Package| {
+            let Package {
+                name,
+                version,
+                architecture,
+                ..
+            } = package;
+            format!("{name} {version} {architecture}\n")
+        };
+        let list: String = packages.iter().map(line).collect();
+        Ok(self.image().map(|_| Sha256::of(list)))
     }
 }
 

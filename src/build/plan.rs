@@ -10,7 +10,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::exec::Stdout;
 use crate::kconfig::Arch;
 
-use super::{Builder, EngineKind, Job, Mount};
+use super::{Builder, CompilerCache, Job, Mount};
 
 /// Compiles, installs modules, tells the release.
 const SCRIPT: &str = include_str!("build.sh");
@@ -20,8 +20,6 @@ pub(super) const SOURCE: &str = "/src";
 pub(super) const BUILD: &str = "/build";
 /// Where a job puts the modules.
 const MODULES: &str = "/modules";
-/// Where a job sees the compiler cache.
-const CCACHE: &str = "/ccache";
 /// The line with which [`SCRIPT`] tells the release string.
 pub(super) const RELEASE_MARK: &str = "kernelrelease is ";
 
@@ -32,6 +30,9 @@ pub struct BuildPlan {
     pub source: PathBuf,
     /// The final configuration, as `olddefconfig` wrote it.
     pub config: String,
+    /// What the release string ends in. An argument of make and not an option: object files hang on
+    /// the options, and but for a handful none has to know the name of the build.
+    pub localversion: String,
     /// The folder to work in. It holds the build tree, the staged modules and the log, and is kept
     /// for the next run of the same [`BuildPlan::key`].
     pub work: PathBuf,
@@ -43,7 +44,7 @@ pub struct BuildPlan {
     /// bytes. A text that `date --date` understands.
     pub timestamp: String,
     /// The compiler cache; `None` for none.
-    pub ccache: Option<PathBuf>,
+    pub ccache: Option<CompilerCache>,
     /// The longest silence before the build is taken for hanging. The link of a large kernel with
     /// BTF says nothing for minutes.
     pub silence: Duration,
@@ -105,13 +106,13 @@ impl BuildPlan {
     /// make's arguments but for the targets.
     ///
     /// All variables are arguments and none is environment, so that a printed command line can be
-    /// pasted. `LOCALVERSION=` set, though empty, keeps kbuild from adding a `+` to the release.
+    /// pasted. `LOCALVERSION`, once set, also keeps kbuild from adding a `+` to the release.
     #[must_use]
     pub fn make_args(&self) -> Vec<String> {
         let mut args = vec![format!("-j{}", self.jobs)];
         args.extend(common_args(self.arch));
         args.extend([
-            "LOCALVERSION=".to_owned(),
+            format!("LOCALVERSION={}", self.localversion),
             format!("KBUILD_BUILD_TIMESTAMP={}", self.timestamp),
             "KBUILD_BUILD_USER=wslk".to_owned(),
             "KBUILD_BUILD_HOST=wslk".to_owned(),
@@ -157,7 +158,7 @@ impl BuildPlan {
             .mount(Mount::write(self.tree(), BUILD))
             .dir(BUILD);
         match &self.ccache {
-            Some(ccache) => ccache_env(job.mount(Mount::write(ccache, CCACHE)), builder),
+            Some(ccache) => ccache.given_to(job, builder.engine().kind()),
             None => job,
         }
     }
@@ -171,27 +172,6 @@ pub(super) fn common_args(arch: Arch) -> [String; 4] {
         format!("O={BUILD}"),
         format!("ARCH={}", arch.kbuild()),
     ]
-}
-
-/// Settings of the compiler cache.
-///
-/// Depend mode takes the list of headers from the compiler instead of preprocessing every file
-/// first, so that a build with an empty cache costs next to nothing more. It does not see the
-/// compiler's own headers; those are the image's, and so is the compiler: its id stands for both.
-fn ccache_env(job: Job, builder: &Builder) -> Job {
-    let job = job
-        .env("CCACHE_DIR", CCACHE)
-        .env("CCACHE_DEPEND", "1")
-        .env("CCACHE_MAXSIZE", "5G")
-        .env("CCACHE_TEMPDIR", format!("{CCACHE}/tmp"));
-    match (builder.engine().kind(), builder.image()) {
-        // Paths differ from machine to machine without a container's fixed ones.
-        (EngineKind::Host, _) | (_, None) => job
-            .env("CCACHE_BASEDIR", BUILD)
-            .env("CCACHE_NOHASHDIR", "1")
-            .env("CCACHE_COMPILERCHECK", "content"),
-        (_, Some(image)) => job.env("CCACHE_COMPILERCHECK", format!("string:{}", image.id)),
-    }
 }
 
 /// The make target of the image that WSL loads. On arm64 that is `Image`: WSL does not unpack the
@@ -219,6 +199,7 @@ mod tests {
         BuildPlan {
             source: "/trees/linux".into(),
             config: config.to_owned(),
+            localversion: "-wslk-1a2b3c4d5e".to_owned(),
             work: "/cache/work/k".into(),
             arch: Arch::X86,
             jobs: 2,
@@ -242,7 +223,7 @@ mod tests {
             "USER=wslk",
             "HOST=wslk",
             "VERSION=1",
-            "LOCALVERSION= ",
+            "LOCALVERSION=-wslk-1a2b3c4d5e ",
             "O=/build",
             "-j2",
         ] {

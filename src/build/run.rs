@@ -88,7 +88,9 @@ fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
     files::create_dir(&plan.tree())?;
     files::remove_dir(&plan.staged())?;
     files::create_dir(&plan.staged())?;
-    plan.ccache.as_deref().map_or(Ok(()), files::create_dir)?;
+    if let Some(ccache) = &plan.ccache {
+        files::create_dir(&ccache.folder)?;
+    }
     let path = plan.tree().join(".config");
     if files::read_if_there(&path)?.as_deref() != Some(&plan.config) {
         files::replace(&path, &plan.config)?;

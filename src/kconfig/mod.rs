@@ -99,9 +99,6 @@ pub struct ConfigRequest {
     pub fragments: Vec<Fragment>,
     /// What must be built in at the end; requests nothing.
     pub guards: Vec<Fragment>,
-    /// What is put behind `-microsoft-standard-WSL2` in the release, as in `-wslk-1a2b3c4d5e`; may be
-    /// empty.
-    pub localversion_suffix: String,
     /// The folder for indices of the options of trees.
     pub index_cache: PathBuf,
 }
@@ -143,7 +140,7 @@ pub enum KconfigError {
     /// The tree has no WSL configuration of its own.
     #[error("the kernel tree has no WSL configuration of its own (looked for {})", .0.join(", "))]
     NoOwnConfig(Vec<String>),
-    /// The suffix cannot be part of a release.
+    /// The text of `CONFIG_LOCALVERSION` cannot be part of a release.
     #[error("`{0}` cannot be part of a kernel release")]
     Release(String),
     /// The profile is not known.
@@ -200,7 +197,7 @@ impl KconfigError {
                 Some("name a base with --base-config FILE, defconfig or tinyconfig".to_owned())
             }
             Self::Release(_) => Some(
-                "use letters, digits, `.`, `_`, `+`, `~` and `-`, 64 characters in all".to_owned(),
+                "use letters, digits, `.`, `_`, `+`, `~` and `-`, 36 characters in all".to_owned(),
             ),
             Self::NoProfile { known, .. } => Some(format!("there are: {}", known.join(", "))),
             Self::NoSymbol { nearest, .. } if nearest.is_empty() => None,

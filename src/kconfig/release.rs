@@ -1,8 +1,9 @@
-//! The end of the release string, `uname -r`, which names the build.
+//! The middle of the release string, `uname -r`: what stands between the version and the build's name.
 //!
-//! In: base, requests and the suffix of a build. Out: requests for `LOCALVERSION` and
-//! `LOCALVERSION_AUTO`. WSL's init takes a release with a capital `Microsoft` for WSL1, and many
-//! programs know WSL by `microsoft` and `WSL2` in it: so the stock ending stays in front of ours.
+//! In: base and requests. Out: requests for `LOCALVERSION` and `LOCALVERSION_AUTO`. WSL's init takes a
+//! release with a capital `Microsoft` for WSL1, and many programs know WSL by `microsoft` and `WSL2` in
+//! it: so the stock ending stays in front of the build's name. That name is none of the configuration's
+//! business: every object file would hang on it, and no compiler cache would ever hit.
 
 use super::merge::own_request;
 use super::{ConfigFile, KconfigError, Request, Value};
@@ -10,15 +11,12 @@ use super::{ConfigFile, KconfigError, Request, Value};
 /// How every WSL2 kernel's release goes on after its version.
 pub const STOCK: &str = "-microsoft-standard-WSL2";
 
-/// `uname` has room for 64 characters; a version such as 6.18.100.12 takes the rest.
-const LONGEST: usize = 52;
+/// `uname` has room for 64 characters; a version such as 6.18.100.12 and a suffix such as
+/// `-wslk-1a2b3c4d5e` take the rest.
+const LONGEST: usize = 36;
 
-/// Adds the requests that make the release end in `suffix`, in place of any other for these options.
-pub(super) fn add(
-    requests: &mut Vec<Request>,
-    base: &ConfigFile,
-    suffix: &str,
-) -> Result<(), KconfigError> {
+/// Adds the requests that keep the stock ending, in place of any other for these options.
+pub(super) fn add(requests: &mut Vec<Request>, base: &ConfigFile) -> Result<(), KconfigError> {
     let asked = requests
         .iter()
         .find(|request| request.symbol.as_str() == "LOCALVERSION");
@@ -29,7 +27,7 @@ pub(super) fn add(
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
     };
-    let release = format!("{}{suffix}", front(given, asked.is_some()));
+    let release = front(given, asked.is_some());
     check(&release)?;
     requests.retain(|request| {
         !matches!(
@@ -37,7 +35,7 @@ pub(super) fn add(
             "LOCALVERSION" | "LOCALVERSION_AUTO"
         )
     });
-    let name = "the release names the build, and programs know WSL by its middle part";
+    let name = "programs know WSL by this part of the release";
     requests.push(own_request("LOCALVERSION", Value::Text(release), name));
     let auto =
         "the release must come from the inputs alone, not from a git repository around the tree";
@@ -68,11 +66,11 @@ fn check(release: &str) -> Result<(), KconfigError> {
 mod tests {
     use super::*;
 
-    fn release(base: &str, asked: Option<&str>, suffix: &str) -> Result<String, KconfigError> {
+    fn release(base: &str, asked: Option<&str>) -> Result<String, KconfigError> {
         let base = ConfigFile::parse("base", &format!("CONFIG_LOCALVERSION=\"{base}\"\n")).unwrap();
         let asked = asked.map(|text| own_request("LOCALVERSION", Value::Text(text.to_owned()), ""));
         let mut requests = Vec::from_iter(asked);
-        add(&mut requests, &base, suffix)?;
+        add(&mut requests, &base)?;
         let lines: Vec<String> = requests.iter().map(ToString::to_string).collect();
         assert_eq!(lines[1], "# CONFIG_LOCALVERSION_AUTO is not set");
         Ok(lines[0]
@@ -82,41 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn the_stock_ending_stays_and_the_suffix_ends_it() {
-        for (base, asked, suffix, expected) in [
-            (
-                "-microsoft-standard-WSL2",
-                None,
-                "-wslk-1a2b",
-                "-microsoft-standard-WSL2-wslk-1a2b",
-            ),
-            (
-                "-microsoft-standard-WSL2-wslk-old",
-                None,
-                "-wslk-new",
-                "-microsoft-standard-WSL2-wslk-new",
-            ),
-            ("-locietta-WSL2", None, "", "-microsoft-standard-WSL2"),
-            (
-                "",
-                Some("-microsoft-standard-WSL2"),
-                "-wslk-1",
-                "-microsoft-standard-WSL2-wslk-1",
-            ),
-            (
-                "",
-                Some("-mine"),
-                "-wslk-1",
-                "-microsoft-standard-WSL2-mine-wslk-1",
-            ),
+    fn the_stock_ending_stays() {
+        for (base, asked, expected) in [
+            (STOCK, None, STOCK),
+            ("-microsoft-standard-WSL2-wslk-old", None, STOCK),
+            ("-locietta-WSL2", None, STOCK),
+            ("", Some(STOCK), STOCK),
+            ("", Some("-mine"), "-microsoft-standard-WSL2-mine"),
         ] {
-            assert_eq!(release(base, asked, suffix).unwrap(), expected);
+            assert_eq!(release(base, asked).unwrap(), expected);
         }
-        for suffix in ["-a b", "-Microsoft", "/x", &"x".repeat(60)] {
-            assert!(
-                matches!(release("", None, suffix), Err(KconfigError::Release(_))),
-                "{suffix}"
-            );
+        for asked in ["-a b", "-Microsoft", "/x", &"x".repeat(60)] {
+            let refused = release("", Some(asked));
+            assert!(matches!(refused, Err(KconfigError::Release(_))), "{asked}");
         }
     }
 }

@@ -196,14 +196,14 @@ fn prepare(
     })
 }
 
-/// Base and fragments, with the release suffix on top.
+/// Base and fragments, with the release's middle part on top.
 fn merged(
     request: &ConfigRequest,
     base: &ConfigFile,
     symbols: &dyn Symbols,
 ) -> Result<Merged, KconfigError> {
     let (mut requests, skipped) = merge::collect(&request.fragments, &request.tree, symbols)?;
-    release::add(&mut requests, base, &request.localversion_suffix)?;
+    release::add(&mut requests, base)?;
     Ok(merge::lay_over(base, requests, skipped))
 }
 

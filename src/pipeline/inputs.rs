@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::artefact::Inputs;
-use crate::build::Builder;
+use crate::build::{Builder, EngineKind};
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::files;
@@ -14,7 +14,7 @@ use crate::kconfig::{Arch, Base, Fragment};
 use crate::source::{PatchSet, SourceTree};
 
 /// Raised whenever wslk itself would build something else from the same inputs.
-const METHOD: &str = "1";
+const METHOD: &str = "2";
 
 /// What the inputs are made from.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ impl Ingredients<'_> {
             .with("source tree", self.tree.tree.to_string())
             .with("architecture", self.arch.kbuild())
             .with("base configuration", base(self.base)?)
-            .with("engine", self.builder.engine().kind().name())
-            .with(
-                "builder image",
-                self.builder.image().map_or("none", |image| &image.id),
-            );
+            .with("built in", place(self.builder));
+        let inputs = match self.builder.toolchain()? {
+            Some(digest) => inputs.with("toolchain", digest.to_string()),
+            None => inputs,
+        };
         let inputs = self.fragments.iter().fold(inputs, |inputs, fragment| {
             let digest = Sha256::of(fragment.text()).to_string();
             inputs.with_another(format!("fragment {}", fragment.name()), digest)
@@ -64,6 +64,14 @@ impl Ingredients<'_> {
             Some(_) => Ok(BTreeMap::new()),
             None => Ok(self.builder.tools()?),
         }
+    }
+}
+
+/// Engines differ in how they confine a job, which the kernel does not see.
+fn place(builder: &Builder) -> &'static str {
+    match builder.engine().kind() {
+        EngineKind::Docker | EngineKind::Podman => "a container",
+        EngineKind::Host => "the host",
     }
 }
 

@@ -3,7 +3,6 @@
 //! In: settings and what is wanted. Out: a [`Prepared`], which answers whether the build is there
 //! already, and makes the configuration or the whole build if not.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
@@ -14,9 +13,8 @@ use crate::artefact::{
     self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts,
     Store,
 };
-use crate::build::{self, BuildPlan, Builder, Compiled, KconfigSolver};
+use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver};
 use crate::error::Error;
-use crate::files;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
 };
@@ -224,7 +222,6 @@ impl Prepared {
             keep_base: self.keep_base,
             fragments: self.fragments.clone(),
             guards: self.guards.clone(),
-            localversion_suffix: format!("-wslk-{}", self.id.hex()),
             index_cache: context.home.indices(),
         };
         (door, request)
@@ -277,13 +274,18 @@ impl Prepared {
     }
 
     /// The compiler cache's folder, if it is wanted and there is a ccache.
-    fn ccache(&self, context: &Context, settings: &Settings) -> Result<Option<PathBuf>, Error> {
+    fn ccache(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<Option<CompilerCache>, Error> {
         if !settings.ccache || !self.builder.tools()?.contains_key("ccache") {
             return Ok(None);
         }
-        let folder = context.home.ccache();
-        files::create_dir(&folder)?;
-        Ok(Some(folder))
+        Ok(Some(CompilerCache {
+            folder: context.home.ccache(),
+            toolchain: self.builder.toolchain()?,
+        }))
     }
 
     fn compile(
@@ -298,6 +300,7 @@ impl Prepared {
         let plan = BuildPlan {
             source: tree.root,
             config: config.text.clone(),
+            localversion: self.id.localversion(),
             work: context.home.work().join(key),
             arch: self.arch,
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),

@@ -21,11 +21,14 @@ PATCHLEVEL = 1
 SUBLEVEL = 21
 EXTRAVERSION = .2
 LOCAL := $(shell sed -n 's/^CONFIG_LOCALVERSION=\"\\(.*\\)\"/\\1/p' $(O)/.config 2>&1)
-RELEASE = 6.1.21.2$(LOCAL)
+RELEASE = 6.1.21.2$(LOCAL)$(LOCALVERSION)
 MODULES = $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
 
 olddefconfig modules:
 	@:
+syncconfig:
+	@mkdir -p $(O)/include/generated
+	@echo > $(O)/include/generated/autoconf.h
 bzImage:
 	@mkdir -p $(O)/arch/x86/boot
 	@head -c 4096 /dev/zero > $(O)/arch/x86/boot/bzImage
@@ -36,7 +39,7 @@ bzImage:
 modules_install:
 	@mkdir -p $(MODULES)
 	@cd $(MODULES) && touch modules.dep modules.order modules.builtin modules.builtin.modinfo
-.PHONY: olddefconfig modules bzImage modules_install
+.PHONY: olddefconfig syncconfig modules bzImage modules_install
 ";
 
 /// A tree that passes for a kernel's, with all options that WSL needs.

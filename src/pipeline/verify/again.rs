@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::source::{self, SourceTree, TagQuery};
 
 /// Inputs that say with what was built, not what.
-const WITH: [&str; 2] = ["builder image", "engine"];
+const WITH: [&str; 2] = ["built in", "toolchain"];
 /// diffoscope may take its time; a kernel is large.
 const DIFFOSCOPE: Duration = Duration::from_secs(1800);
 
