@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::build::CacheStats;
 use crate::build_name;
 use crate::digest::Sha256;
 
@@ -326,6 +327,9 @@ pub struct Manifest {
     /// When it was published, in seconds since 1970; filled in when the build is published.
     #[serde(default)]
     pub finished: u64,
+    /// How the compiler cache did while it was made; says nothing of what came out. Nothing where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheStats>,
 }
 
 /// Why a manifest's text was not understood.
@@ -394,6 +398,7 @@ pub(super) mod tests {
             outputs: BTreeMap::new(),
             seconds: 1.5,
             finished: 0,
+            cache: None,
         }
     }
 

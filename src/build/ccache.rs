@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::digest::Sha256;
 
-use super::{EngineKind, Job, Mount, plan};
+use super::{EngineKind, Job, Mount, ccache_log, plan};
 
 /// Where a job sees the compiler cache.
 const FOLDER: &str = "/ccache";
@@ -34,6 +34,10 @@ impl CompilerCache {
             .env("CCACHE_DIR", FOLDER)
             .env("CCACHE_DEPEND", "1")
             .env("CCACHE_MAXSIZE", "5G")
+            .env(
+                "CCACHE_STATSLOG",
+                format!("{}/{}", plan::BUILD, ccache_log::FILE),
+            )
             .env("CCACHE_TEMPDIR", format!("{FOLDER}/tmp"));
         match (kind, self.toolchain) {
             // Paths differ from machine to machine without a container's fixed ones.

@@ -9,14 +9,18 @@
 //! keep builds; nothing of the host is writable in a job but what the job mounts so.
 
 mod builder;
+mod cache_record;
 mod ccache;
+mod ccache_log;
 mod engine;
 mod failure;
 mod image;
 mod job;
+mod kbuild_cmd;
 mod packages;
 mod plan;
 mod progress;
+mod reasons;
 mod run;
 mod solver;
 mod units;
@@ -29,11 +33,13 @@ use crate::files::FileError;
 
 pub use self::builder::Builder;
 pub use self::ccache::CompilerCache;
+pub use self::ccache_log::CacheStats;
 pub use self::engine::{Engine, EngineChoice, EngineKind};
 pub use self::image::{Image, Recipe};
 pub use self::job::{Access, Job, Limits, Mount};
 pub use self::packages::Package;
 pub use self::plan::BuildPlan;
+pub use self::reasons::{MissKind, MissReason};
 pub use self::run::{Compiled, Stats, forget, run};
 pub use self::solver::KconfigSolver;
 

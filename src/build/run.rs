@@ -3,8 +3,8 @@
 //! In: a [`BuildPlan`] and a [`Builder`]. Out: [`Compiled`]. The build tree stays whatever happens,
 //! so that the next run goes on from it; products are only named after make ended well.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::report::Reporter;
 use super::failure::{Cause, Clues};
 use super::plan::{BuildPlan, RELEASE_MARK, image_path};
 use super::progress::{Progress, units_on_disk};
-use super::{BuildError, Builder, units};
+use super::{BuildError, Builder, CacheStats, cache_record, ccache_log, units};
 
 /// What a compilation leaves, all of it below the plan's work folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Compiled {
 }
 
 /// What a compilation took.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Object files made in this run.
     pub units: u64,
@@ -45,6 +45,8 @@ pub struct Stats {
     pub kept: u64,
     /// Seconds in all.
     pub seconds: f64,
+    /// How the compiler cache did; `None` where there is none.
+    pub cache: Option<CacheStats>,
 }
 
 /// Compiles, installs the modules into a staging folder and asks for the release string.
@@ -74,10 +76,12 @@ pub fn run(
         return Err(judge(plan, builder, heard.clues, &output));
     }
     remember_units(plan);
+    let cache = cache_stats(plan, &heard.release);
     let stats = Stats {
         units: heard.units,
         kept,
         seconds: started.elapsed().as_secs_f64(),
+        cache,
     };
     collect(plan, &heard.release, stats)
 }
@@ -91,11 +95,31 @@ fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
     if let Some(ccache) = &plan.ccache {
         files::create_dir(&ccache.folder)?;
     }
+    // The job makes a new one: it could not write to a file of ours.
+    let told = plan.tree().join(ccache_log::FILE);
+    match fs::remove_file(&told) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FileError::new("remove", &told, error).into());
+        }
+        _ => {}
+    }
     let path = plan.tree().join(".config");
     if files::read_if_there(&path)?.as_deref() != Some(&plan.config) {
         files::replace(&path, &plan.config)?;
     }
     Ok(())
+}
+
+/// How the compiler cache did, as it told itself. A log that is not there was of a build that compiled nothing.
+fn cache_stats(plan: &BuildPlan, release: &str) -> Option<CacheStats> {
+    let cache = plan.ccache.as_ref()?;
+    // A name of a file that is no text must not cost all the rest.
+    let told = fs::read(plan.tree().join(ccache_log::FILE)).unwrap_or_default();
+    let calls = ccache_log::parse(&String::from_utf8_lossy(&told));
+    Some(CacheStats {
+        reasons: cache_record::explain(plan, cache, &calls, release),
+        ..CacheStats::of(&calls)
+    })
 }
 
 /// What the lines of make told.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::table::table;
 use crate::artefact::{self, Build, BuildId, Manifest};
 use crate::boot::BootReport;
+use crate::build::{CacheStats, MissReason};
 use crate::error::Error;
 use crate::files;
 use crate::kconfig::Audit;
@@ -59,6 +60,10 @@ impl<'a> Proof<'a> {
     pub(super) fn text(&self, done: &str) -> String {
         let mut text = format!("{done} {}\n\n", self.manifest.id);
         text.push_str(&table(&self.facts()));
+        if let Some(cache) = self.cache().filter(|cache| !cache.reasons.is_empty()) {
+            text.push('\n');
+            text.push_str(&table(&miss_rows(cache)));
+        }
         if !self.scenarios.is_empty() {
             text.push('\n');
             text.push_str(&table(&self.scenario_rows()));
@@ -105,8 +110,16 @@ impl<'a> Proof<'a> {
             "boot test",
             self.boot.map_or_else(|| "not made".to_owned(), boot_line),
         ));
+        if let Some(cache) = self.cache() {
+            rows.push(row("compiler cache", cache.to_string()));
+        }
         rows.push(row("files", self.folder.clone()));
         rows
+    }
+
+    /// How the compiler cache did, if anything was compiled now.
+    fn cache(&self) -> Option<&CacheStats> {
+        self.manifest.cache.as_ref().filter(|_| self.fresh)
     }
 
     fn modules(&self) -> String {
@@ -150,6 +163,21 @@ impl<'a> Proof<'a> {
             .chain(self.scenarios.iter().map(row))
             .collect()
     }
+}
+
+/// Why objects were compiled and not found, the reasons with the most of them first.
+fn miss_rows(cache: &CacheStats) -> Vec<Vec<String>> {
+    let head = ["not in the compiler cache because", "objects", "of"];
+    let row = |reason: &MissReason| {
+        vec![
+            reason.what.clone(),
+            reason.objects.to_string(),
+            reason.of.to_string(),
+        ]
+    };
+    std::iter::once(head.map(str::to_owned).to_vec())
+        .chain(cache.reasons.iter().map(row))
+        .collect()
 }
 
 impl Contract {

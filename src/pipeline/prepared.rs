@@ -269,6 +269,7 @@ impl Prepared {
             outputs: Default::default(),
             seconds: started.elapsed().as_secs_f64(),
             finished: 0,
+            cache: compiled.stats.cache.clone(),
         };
         Ok(draft.publish(manifest)?)
     }

@@ -78,7 +78,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("nom_kconfig", &["kconfig"]),
     ("object", &["boot"]),
     // Work on many files at once: reading, hashing, writing.
-    ("rayon", &["source", "kconfig", "artefact"]),
+    (
+        "rayon",
+        &["source", "kconfig", "build/cache_record", "artefact"],
+    ),
     ("reqwest", &["download", "nightly/notice"]),
     ("rustls", &["download", "nightly/notice"]),
     // git's ids are SHA-1.

@@ -210,6 +210,7 @@ impl Bench {
                 outputs: BTreeMap::new(),
                 seconds: 1.0,
                 finished: 0,
+                cache: None,
             })
             .unwrap();
         if kernel.proven {

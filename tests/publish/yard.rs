@@ -110,6 +110,7 @@ impl Yard {
                 outputs: BTreeMap::new(),
                 seconds: 100.0,
                 finished: 0,
+                cache: None,
             })
             .unwrap();
         let digest = |name: &str| build.manifest().outputs[name].sha256;
