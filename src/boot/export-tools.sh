@@ -70,8 +70,10 @@ list() {
     for name in libz.so.1 liblzma.so.5 libzstd.so.1; do
         library "$name" || :
     done
-    # CRIU's network locks and namespaces; a scenario that misses one of them says so itself.
-    for name in iptables-legacy ip6tables-legacy iptables-restore ip6tables-restore iptables ip6tables ip; do
+    # CRIU's network locks and namespaces, and containers, whose tmpfs CRIU packs with tar and gzip; a scenario that
+    # misses one of them says so itself.
+    for name in iptables-legacy ip6tables-legacy iptables-restore ip6tables-restore iptables ip6tables ip \
+        runc tar gzip; do
         program "$name" || echo "without $name" >&2
     done
     python || echo "without python3" >&2

@@ -72,17 +72,9 @@ impl Case<'_> {
     }
 
     fn live_through(&self, deadline: Instant, passed: &mut dyn FnMut(u32)) -> Result<(), Setback> {
-        if !self.variant.tools.is_empty()
-            && !self
-                .variant
-                .tools
-                .iter()
-                .any(|tool| criu::tool_exists(tool))
-        {
-            return Err(Setback::Harness(format!(
-                "{} is not installed",
-                self.variant.tools.join(" or ")
-            )));
+        let absent = |tool: &&&str| !criu::tool_exists(tool);
+        if let Some(tool) = self.variant.tools.iter().find(absent) {
+            return Err(Setback::Harness(format!("{tool} is not installed")));
         }
         fs::create_dir_all(&self.dir)?;
         let root = victim::start(self.program, self.scenario, &self.dir)?;

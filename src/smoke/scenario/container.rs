@@ -15,7 +15,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     options: &["CGROUPS", "PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "NF_CT_NETLINK"],
     families: &["netlink"],
     variants: &[Variant {
-        tools: &[RUNC],
+        // CRIU packs what is in the container's /dev with the latter two.
+        tools: &[RUNC, "tar", "gzip"],
         way: Way::Engine,
         extra: true,
         ..Variant::PLAIN

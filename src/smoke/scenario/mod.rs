@@ -70,7 +70,7 @@ pub struct Variant {
     pub arguments: &'static [&'static str],
     /// Kernel options that this way needs in addition.
     pub options: &'static [&'static str],
-    /// A program that CRIU or the victim calls, any one of these.
+    /// Programs that CRIU or the victim calls, all of these.
     pub tools: &'static [&'static str],
     /// A feature of CRIU's build that it needs.
     pub feature: Option<&'static str>,
