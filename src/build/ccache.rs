@@ -26,8 +26,14 @@ impl CompilerCache {
     /// `job` with the cache mounted and its settings.
     ///
     /// Depend mode takes the list of headers from the compiler instead of preprocessing every file
-    /// first, so that a build with an empty cache costs next to nothing more. It does not see the
-    /// compiler's own headers; those are the image's, and so is the compiler: its digest stands for both.
+    /// first. Measured on 60 files of 6.1.190 with GCC 14, processor time against the compiler alone:
+    /// a cold cache costs 1.07 with it and 1.52 without (1.15 where the preprocessed text is what is
+    /// compiled, which changes debug information and so the build id); a hit costs 0.04 either way. What
+    /// it gives up is a hit where headers changed and the preprocessed text did not; yet from 6.1.176 to
+    /// 6.1.187 that text is the same for 3.2 % of the objects in all, and to 6.1.190 for 3.4 %.
+    ///
+    /// It does not see the compiler's own headers; those are the image's, and so is the compiler: its
+    /// digest stands for both.
     pub(super) fn given_to(&self, job: Job, kind: EngineKind) -> Job {
         let job = job
             .mount(Mount::write(&self.folder, FOLDER))
