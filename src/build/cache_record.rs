@@ -4,7 +4,7 @@
 //! Where nothing was missed it costs nothing. Losing the record, or not being able to read something, costs reasons
 //! and nothing else, so nothing here is an error.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,14 +51,13 @@ pub(super) fn explain(
     let path = cache.folder.join(RECORD);
     let mut record = read(&path);
     let mut found = reasons::reasons(&objects, &asked, &now, &record.builds);
-    let of_objects: HashMap<&str, ()> = objects
+    let of_objects: HashSet<&str> = objects
         .objects
         .iter()
-        .map(|object| (object.input.as_str(), ()))
+        .map(|object| object.input.as_str())
         .collect();
-    let is_other = |call: &&Call| {
-        call.outcome == Outcome::Miss && !of_objects.contains_key(call.input.as_str())
-    };
+    let is_other =
+        |call: &&Call| call.outcome == Outcome::Miss && !of_objects.contains(call.input.as_str());
     found.extend(reasons::others(calls.iter().filter(is_other).count() as u64));
     record.builds.retain(|before| before.build != now.build);
     record.builds.insert(0, now);

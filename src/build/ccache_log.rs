@@ -14,8 +14,7 @@ use super::reasons::MissReason;
 pub(super) const FILE: &str = ".ccache-stats.log";
 
 /// What became of one call of ccache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Found by the content of the source and its headers, without preprocessing.
     Direct,
@@ -25,17 +24,6 @@ pub enum Outcome {
     Miss,
     /// Not a case for a cache; ccache's own word for why.
     Uncacheable(String),
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Direct => f.write_str("hit, direct"),
-            Self::Preprocessed => f.write_str("hit, preprocessed"),
-            Self::Miss => f.write_str("miss"),
-            Self::Uncacheable(why) => f.write_str(&why.replace('_', " ")),
-        }
-    }
 }
 
 /// One call.
