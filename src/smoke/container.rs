@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::criu;
-use super::stage::{SETTLER, Stage, VERB, absent};
+use super::stage::{SETTLER, Stage, VERB, absent, lacking};
 use crate::process;
 
 /// The engine.
@@ -70,14 +70,22 @@ pub(super) fn start(stage: &Stage) -> io::Result<u32> {
         .status()?;
     if !status.success() {
         let log = fs::read_to_string(dir.join("engine.log"))?;
-        return Err(absent(format!(
-            "runc cannot start a container here: {}",
-            log.trim()
-        )));
+        return Err(refusal(&log));
     }
     let number = fs::read_to_string(pid_file(dir))?;
     let number = number.trim().parse();
     number.map_err(|_| io::Error::other("runc left no process number"))
+}
+
+/// Why the engine started nothing: most of what stands in its way is no fault of the kernel.
+fn refusal(log: &str) -> io::Error {
+    let said = format!("runc cannot start a container here: {}", log.trim());
+    // What runc asks the kernel for the rules on devices of a control group, and its answer where there are none.
+    let rules = log.contains("bpf_prog_query") && log.contains("not implemented");
+    match rules {
+        true => lacking("CGROUP_BPF", io::Error::other(said)),
+        false => absent(said),
+    }
 }
 
 /// Ends the container and forgets it, if there is one.
@@ -153,6 +161,7 @@ fn config(words: &[impl AsRef<str>], bound: &[PathBuf], name: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Absent;
     use super::*;
 
     #[test]
@@ -162,6 +171,29 @@ mod tests {
         assert_eq!(config["mounts"][2]["source"], "/work");
         assert_eq!(config["linux"]["namespaces"][0]["type"], "pid");
         assert_eq!(config["linux"]["cgroupsPath"], "/smoke");
+    }
+
+    #[test]
+    fn only_a_kernel_without_device_rules_is_blamed() {
+        let rules = "error setting cgroup config: bpf_prog_query(BPF_CGROUP_DEVICE) failed: function not implemented\n";
+        for (log, blamed) in [
+            (rules, true),
+            ("cannot open /sys/fs/cgroup: permission denied", false),
+        ] {
+            let error = refusal(log);
+            let absent = error
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<Absent>());
+            let option = matches!(
+                absent,
+                Some(Absent::Option {
+                    option: "CGROUP_BPF",
+                    ..
+                })
+            );
+            assert_eq!(option, blamed, "{error}");
+            assert!(error.to_string().contains(log.trim()), "{error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::smoke::stage::Stage;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "container",
     about: "a container of runc, by runc checkpoint and runc restore",
-    options: &["CGROUPS", "PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "NF_CT_NETLINK"],
+    options: &["CGROUPS", "CGROUP_BPF", "PID_NS", "UTS_NS", "IPC_NS", "NET_NS", "NF_CT_NETLINK"],
     families: &["netlink"],
     variants: &[Variant {
         // CRIU packs what is in the container's /dev with the latter two.
