@@ -76,6 +76,15 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(|source| FileError::new("create", path, source))
 }
 
+/// A new folder in `parent`, which is made if missing; it goes with its value.
+pub fn scratch(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, FileError> {
+    create_dir(parent)?;
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(parent)
+        .map_err(|source| FileError::new("create a folder in", parent, source))
+}
+
 /// Hands a value to another process of ours as a JSON file that it sees whole or not at all.
 ///
 /// Not flushed to the disk: the reader runs on the same kernel.

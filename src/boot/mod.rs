@@ -98,6 +98,8 @@ pub struct BootOptions {
     pub scenarios: Vec<String>,
     /// How often each scenario is dumped and restored.
     pub cycles: u32,
+    /// Every victim's data is tampered with before its check, so that none may pass.
+    pub tamper: bool,
 }
 
 impl Default for BootOptions {
@@ -111,6 +113,7 @@ impl Default for BootOptions {
             silence: Duration::from_secs(120),
             scenarios: Vec::new(),
             cycles: 2,
+            tamper: false,
         }
     }
 }

@@ -127,6 +127,7 @@ fn prepare(
         modules: subject.modules.is_some(),
         scenarios: options.scenarios.clone(),
         cycles: options.cycles,
+        tamper: options.tamper,
         parallel: usize::try_from(options.cpus).unwrap_or(1),
         scenario_seconds: SCENARIO_SECONDS,
     };

@@ -9,14 +9,14 @@ use super::args::{
 };
 use super::table::table;
 use super::{Session, outlook, output, proof};
-use crate::artefact::BuildId;
+use crate::artefact::{BuildId, BuildRef};
 use crate::boot::BootReport;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files;
 use crate::pipeline::{self, Controlled, Goal};
 use crate::settings::{Overrides, Settings};
-use crate::smoke::Comparison;
+use crate::smoke::{Comparison, Tampered, TamperedRow, Worth};
 use crate::source::{RemoteTag, SourceTree};
 
 pub(super) fn tags(session: &Session<'_>, args: TagsArgs) -> Result<(), Error> {
@@ -168,12 +168,48 @@ pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<Exit, Error>
         let found = pipeline::boot_with_control(&session.context, &settings, &args.build, control)?;
         return show_controlled(session, found);
     }
+    if args.tamper {
+        return show_tampered(session, &settings, &args.build);
+    }
     let (build, report) = pipeline::boot(&session.context, &settings, &args.build)?;
     let proof = proof::Proof::new(&build, false, Some(&report))?;
     session
         .output
         .answer("boot", &proof, &proof.text("boot-tested"));
     Ok(Exit::Done)
+}
+
+/// What the checks are worth. One that is blind is our fault, not the kernel's.
+fn show_tampered(
+    session: &Session<'_>,
+    settings: &Settings,
+    name: &BuildRef,
+) -> Result<Exit, Error> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        build: &'a BuildId,
+        #[serde(flatten)]
+        tampered: &'a Tampered,
+    }
+    let (build, tampered) = pipeline::boot_tampered(&session.context, settings, name)?;
+    let head = ["tampered with", "its check", "by"].map(str::to_owned);
+    let row = |row: &TamperedRow| {
+        let reason = row.reason.clone().unwrap_or_default();
+        vec![row.name.clone(), row.notice.to_string(), reason]
+    };
+    let rows = std::iter::once(head.to_vec()).chain(tampered.rows.iter().map(row));
+    let rows = table(&rows.collect::<Vec<_>>());
+    let text = format!("{}\n\n{rows}\n{}\n", build.id(), tampered.conclusion);
+    let answer = Answer {
+        build: build.id(),
+        tampered: &tampered,
+    };
+    session.output.answer("boot", &answer, &text);
+    Ok(match tampered.worth() {
+        Worth::Proved => Exit::Done,
+        Worth::Blind => Exit::Bug,
+        Worth::Unknown => Exit::CannotTest,
+    })
 }
 
 /// The comparison is the answer, also where the kernel in question failed.

@@ -75,7 +75,7 @@ pub fn boot_report(
 }
 
 /// What an earlier test of the same suite found, if it tested these very bytes; else a new test.
-fn known_report(
+pub(super) fn known_report(
     context: &Context,
     settings: &Settings,
     builder: &Builder,

@@ -13,17 +13,19 @@ mod prepared;
 pub mod probe;
 pub mod publication;
 pub mod running;
+mod tampered;
 pub mod trial;
 pub mod verify;
 pub mod windows;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::control::{Controlled, boot_report, boot_with_control};
 use self::doors::GuestToolsDoor;
 pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;
+pub use self::tampered::boot_tampered;
 use crate::artefact::{Build, BuildRef, Store};
 use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
 use crate::build::{Builder, Engine, Image};
@@ -258,6 +260,17 @@ fn boot_test_of(
     builder: &Builder,
     build: &Build,
 ) -> Result<BootReport, Error> {
+    boot_test_into(&build.boot_folder(), context, settings, builder, build)
+}
+
+/// The same, with the evidence in a folder that is not the build's own.
+fn boot_test_into(
+    out: &Path,
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    build: &Build,
+) -> Result<BootReport, Error> {
     context
         .reporter
         .stage("boot", build.manifest().release.clone());
@@ -272,7 +285,7 @@ fn boot_test_of(
     let stand = Stand {
         program: context.program.clone(),
         tools: &tools,
-        out: build.boot_folder(),
+        out: out.to_owned(),
         runner: context.runner.as_ref(),
         reporter: &context.reporter,
     };

@@ -169,10 +169,7 @@ fn work_folder(context: &Context) -> Result<tempfile::TempDir, FileError> {
     };
     let candidates = [Path::new("/var/tmp"), Path::new("/tmp")];
     let parent = candidates.into_iter().find(native).unwrap_or(cache);
-    tempfile::Builder::new()
-        .prefix("wslk-smoke-")
-        .tempdir_in(parent)
-        .map_err(|source| FileError::new("create a folder in", parent, source))
+    files::scratch(parent, "wslk-smoke-")
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 //! that follows page by page, a container engine).
 //!
 //! Every scenario can harm its own victim (`Play::tamper`); [`SuiteOptions::tamper`] has all of them do so
-//! between restore and check, and then none may pass.
+//! between restore and check, and then none may pass: [`tampered`] says which noticed.
 //!
 //! Exit codes of CRIU decide only whether there is anything to judge. `criu check` decides nothing:
 //! it is blind to missing socket diagnosis, which [`diag`] therefore probes by itself.
@@ -34,6 +34,7 @@ pub mod precheck;
 pub mod scenario;
 pub mod stage;
 pub mod suite;
+pub mod tampered;
 pub mod victim;
 
 mod body;
@@ -53,6 +54,7 @@ pub use self::compare::{Compared, Comparison};
 pub use self::diag::DiagProbe;
 pub use self::precheck::Blocked;
 pub use self::suite::{Progress, SuiteError, SuiteOptions, run};
+pub use self::tampered::{Notice, Tampered, TamperedRow, Worth};
 
 /// What became of one scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -39,6 +39,8 @@ pub struct Orders {
     pub scenarios: Vec<String>,
     /// Cycles of each scenario.
     pub cycles: u32,
+    /// Whether the victims' data is tampered with.
+    pub tamper: bool,
     /// How many scenarios run at once.
     pub parallel: usize,
     /// Time for one scenario, in seconds.
@@ -179,6 +181,7 @@ mod tests {
             modules: true,
             scenarios: vec!["memory".into()],
             cycles: 2,
+            tamper: false,
             parallel: 2,
             scenario_seconds: 60,
         };

@@ -132,6 +132,7 @@ impl Session {
         let mut options = SuiteOptions::new("/init", "/tmp/wslk-smoke");
         options.only.clone_from(&orders.scenarios);
         options.cycles = orders.cycles;
+        options.tamper = orders.tamper;
         options.parallel = orders.parallel;
         options.deadline = Duration::from_secs(orders.scenario_seconds);
         let runner = Duct::new(Interrupt::default());

@@ -96,7 +96,7 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
     let _lock = Lock::take(&context.home.lock())?;
     let build = Store::new(&context.home).find(name)?;
     build.verify()?;
-    let scratch = scratch(context)?;
+    let scratch = files::scratch(context.home.cache(), "verify-")?;
     let elsewhere = Context {
         home: Home::new(context.home.root(), scratch.path().join("cache")),
         ..context.clone()
@@ -122,15 +122,6 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
         kept,
         diffoscope,
     })
-}
-
-fn scratch(context: &Context) -> Result<tempfile::TempDir, FileError> {
-    let cache = context.home.cache();
-    files::create_dir(cache)?;
-    tempfile::Builder::new()
-        .prefix("verify-")
-        .tempdir_in(cache)
-        .map_err(|source| FileError::new("create a folder in", cache, source))
 }
 
 /// The settings with which it was built, as far as the build tells; no cache that may hold what it left.
