@@ -16,7 +16,7 @@ use crate::settings::{Overrides, Settings};
 
 pub(super) fn drift(session: &Session<'_>, args: DriftArgs) -> Result<Exit, Error> {
     let (old, new) = (version(&args.old)?, version(&args.new)?);
-    let mut overrides = overrides!(args.source, args.kconfig, args.engine);
+    let mut overrides = overrides!(args.kernel);
     overrides.reviews = args.reviews;
     let settings = session.settings(overrides)?;
     if session.global.dry_run {

@@ -58,13 +58,7 @@ struct Answer<'a> {
 
 pub(super) fn nightly(session: &Session<'_>, args: NightlyArgs) -> Result<Exit, Error> {
     let (plan, summary, only) = (args.plan, args.summary.clone(), args.tags.clone());
-    let mut settings = session.settings(overrides!(
-        args.source,
-        args.kconfig,
-        args.engine,
-        args.guest,
-        args.night
-    ))?;
+    let mut settings = session.settings(overrides!(args.kernel, args.guest, args.night))?;
     settings.nightly.wanted.only = only;
     let home = &session.context.home;
     let site = settings.nightly.site.clone();

@@ -106,7 +106,7 @@ pub(super) fn config(session: &Session<'_>, args: ConfigArgs) -> Result<(), Erro
         sha256: String,
         audit: &'a crate::kconfig::Audit,
     }
-    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    let settings = session.settings(overrides!(args.kernel))?;
     if only_looked(session, &settings, &Goal::Config(args.tag))? {
         return Ok(());
     }
@@ -125,7 +125,7 @@ pub(super) fn config(session: &Session<'_>, args: ConfigArgs) -> Result<(), Erro
 }
 
 pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Error> {
-    let settings = session.settings(overrides!(args.source, args.kconfig, args.engine))?;
+    let settings = session.settings(overrides!(args.kernel))?;
     if only_looked(session, &settings, &Goal::Config(args.tag))? {
         return Ok(());
     }
@@ -135,12 +135,7 @@ pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Er
 }
 
 pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error> {
-    let settings = session.settings(overrides!(
-        args.source,
-        args.kconfig,
-        args.engine,
-        args.guest
-    ))?;
+    let settings = session.settings(overrides!(args.kernel, args.guest))?;
     let goal = Goal::Build {
         want: args.tag,
         boot: !args.no_boot,

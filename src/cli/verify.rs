@@ -22,7 +22,7 @@ pub(super) fn verify(session: &Session<'_>, args: VerifyArgs) -> Result<Exit, Er
     }
     let settings = session.settings(Overrides {
         trust: args.trust,
-        ..overrides!(args.source, args.kconfig, args.engine)
+        ..overrides!(args.kernel)
     })?;
     if args.rebuild {
         if session.global.dry_run {

@@ -57,6 +57,20 @@ pub struct EngineArgs {
     pub memory: Option<u64>,
 }
 
+/// Which kernel, and how it is made.
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What goes in.
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
+    /// How containers are run.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
 /// How the guest is run.
 #[derive(Debug, Args)]
 pub struct GuestArgs {
@@ -95,6 +109,14 @@ impl EngineArgs {
         overrides.ccache = self.no_ccache.then_some(false);
         overrides.cpus = self.cpus;
         overrides.memory = self.memory;
+    }
+}
+
+impl KernelArgs {
+    pub(in crate::cli) fn add_to(self, overrides: &mut Overrides) {
+        self.source.add_to(overrides);
+        self.kconfig.add_to(overrides);
+        self.engine.add_to(overrides);
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EngineArgs, GuestArgs, KconfigArgs, SourceArgs};
+use super::{EngineArgs, GuestArgs, KernelArgs, SourceArgs};
 use crate::artefact::BuildRef;
 use crate::kconfig::Symbol;
 use crate::settings::Control;
@@ -38,15 +38,9 @@ pub struct ConfigArgs {
     /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
     #[arg(value_name = "TAG")]
     pub tag: Option<TagQuery>,
-    /// Where to look.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// Where `olddefconfig` runs.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
     /// Write the final configuration here.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -60,15 +54,9 @@ pub struct ExplainArgs {
     /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
     #[arg(value_name = "TAG")]
     pub tag: Option<TagQuery>,
-    /// Where to look.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// Where `olddefconfig` runs.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
 }
 
 /// `wslk build`
@@ -77,15 +65,9 @@ pub struct BuildArgs {
     /// linux-msft-wsl-A.B.C.D, A.B.C.D, a series A.B, or latest.
     #[arg(value_name = "TAG")]
     pub tag: Option<TagQuery>,
-    /// Where to look.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// How to compile.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
     /// How to boot.
     #[command(flatten)]
     pub guest: GuestArgs,
@@ -124,15 +106,9 @@ pub struct DriftArgs {
     /// The kernel after, likewise.
     #[arg(value_name = "NEW")]
     pub new: String,
-    /// Where to look.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// Where `olddefconfig` runs.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
     /// Write it as Markdown, whole.
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::groups::overrides;
-pub use self::groups::{EngineArgs, GuestArgs, KconfigArgs, SourceArgs};
+pub use self::groups::{EngineArgs, GuestArgs, KernelArgs, SourceArgs};
 pub use self::kernel::{
     BootArgs, BuildArgs, ConfigArgs, DriftArgs, ExplainArgs, FetchArgs, TagsArgs,
 };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EngineArgs, GuestArgs, KconfigArgs, SourceArgs};
+use super::{GuestArgs, KernelArgs};
 use crate::settings::{NightlyOverrides, Overrides};
 use crate::source::{Series, Tag};
 
@@ -26,15 +26,9 @@ pub struct NightlyArgs {
     /// What a night does.
     #[command(flatten)]
     pub night: NightArgs,
-    /// Where the tags are.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What goes in.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// How to compile.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
     /// How to boot.
     #[command(flatten)]
     pub guest: GuestArgs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EngineArgs, KconfigArgs, SourceArgs};
+use super::KernelArgs;
 use crate::artefact::BuildRef;
 
 /// `wslk verify`
@@ -19,15 +19,9 @@ pub struct VerifyArgs {
     /// A public key of minisign that counts, RW…; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub trust: Vec<String>,
-    /// Where to look, if the source is not here any more.
+    /// Which kernel, and how it is made.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What the build was given beside its profile.
-    #[command(flatten)]
-    pub kconfig: KconfigArgs,
-    /// How to compile.
-    #[command(flatten)]
-    pub engine: EngineArgs,
+    pub kernel: KernelArgs,
 }
 
 /// `wslk publish`
