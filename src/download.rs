@@ -1,7 +1,8 @@
 //! Downloads over HTTP(S) that can be read while they arrive and that go on where they broke off.
 //!
 //! In: a URL. Out: a [`Download`], a reader of the whole file from its first byte, which at its end lies on
-//! disk under its final name with a known digest. Must not judge the content. The only user of reqwest.
+//! disk under its final name with a known digest. Must not judge the content.
+//! The one place that sets reqwest up; who sends something takes its client from here.
 //!
 //! Bytes go to a partial file first and to the reader after. A connection that breaks is opened again with
 //! `Range`; a server that knows no ranges sends all again, and what we have is compared with it.
@@ -14,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
@@ -529,10 +530,15 @@ fn worth_another_try(status: StatusCode) -> bool {
     )
 }
 
-fn client(url: &Url, patience: Patience) -> Result<Client, DownloadError> {
+/// What every client of ours has in common.
+pub(crate) fn client_builder() -> ClientBuilder {
     static PROVIDER: Once = Once::new();
     // An error means that somebody has installed one already, which is as good.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    Client::builder().user_agent(concat!("wslk/", env!("CARGO_PKG_VERSION")))
+}
+
+fn client(url: &Url, patience: Patience) -> Result<Client, DownloadError> {
     let (secure, limit) = (url.scheme() == "https", patience.redirects);
     let redirects = Policy::custom(move |attempt| {
         let downgrade = secure && attempt.url().scheme() != "https";
@@ -542,11 +548,10 @@ fn client(url: &Url, patience: Patience) -> Result<Client, DownloadError> {
             attempt.follow()
         }
     });
-    Client::builder()
+    client_builder()
         .redirect(redirects)
         .connect_timeout(patience.connect)
         .timeout(patience.silence)
-        .user_agent(concat!("wslk/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| DownloadError::Unreachable {
             url: url.to_string(),

@@ -10,6 +10,7 @@ use reqwest::blocking::Client;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 
+use crate::download;
 use crate::process::Interrupt;
 use crate::report::Reporter;
 
@@ -103,12 +104,9 @@ fn parsed(text: &str) -> Result<Url, NoticeError> {
 }
 
 fn client() -> Result<Client, reqwest::Error> {
-    // Whoever was first has set the same one.
-    let _set = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    download::client_builder()
         .timeout(PATIENCE)
         .redirect(Policy::none())
-        .user_agent(concat!("wslk/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
