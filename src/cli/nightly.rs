@@ -156,7 +156,7 @@ fn collected(
     // The place for it is asked before anything is taken.
     tidy(session, books)?;
     books.show(&ledger)?;
-    let found = nightly::collect(books, &mut ledger, folders)?;
+    let found = nightly::collect(books, &mut ledger, folders, &settings.trust)?;
     books.show(&ledger)?;
     let tonight = Tonight {
         known: ledger.entries().len(),

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::books::{Books, BooksError};
 use super::ledger::{Entry, Ledger};
-use crate::artefact::ArtefactError;
 use crate::artefact::sums::{self, SUMS};
+use crate::artefact::{ArtefactError, BuildId};
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::files::{self, FileError, Staging};
+use crate::publish::SIGNATURE;
+use crate::publish::sign::{self, About, TrustedKey};
 use crate::source::Tag;
 
 /// What came of a collection.
@@ -26,7 +28,7 @@ pub struct Collected {
     pub refused: Vec<(PathBuf, Error)>,
 }
 
-/// Takes over what the jobs in `folders` found. A job that left nothing, or something else than it says, does not
+/// Takes over what the jobs in `folders` found. With `keys`, only what one of them signed. A job that left nothing, or something else than it says, does not
 /// keep the others' results from the ledger.
 ///
 /// # Errors
@@ -35,6 +37,7 @@ pub fn collect(
     books: &Books,
     ledger: &mut Ledger,
     folders: &[PathBuf],
+    keys: &[TrustedKey],
 ) -> Result<Collected, Error> {
     let mut collected = Collected::default();
     for folder in folders {
@@ -46,7 +49,7 @@ pub fn collect(
             }
         };
         for entry in entries {
-            match carry(&entry, folder, books) {
+            match carry(&entry, folder, books, keys) {
                 Ok(entry) => {
                     ledger.keep(entry.clone());
                     // After each one: a kill leaves what was carried so far in the ledger.
@@ -88,7 +91,7 @@ fn is_verdict(entry: &Entry) -> bool {
 
 /// Brings the files that an entry speaks of, to where a night here would have put them and nowhere else: what a
 /// job says of itself must not replace what is published.
-fn carry(entry: &Entry, from: &Path, books: &Books) -> Result<Entry, Error> {
+fn carry(entry: &Entry, from: &Path, books: &Books, keys: &[TrustedKey]) -> Result<Entry, Error> {
     let log = books.log_name(entry.tag);
     let drift = ["md", "json"].map(|form| super::books::drift_name(entry.tag, form));
     let mut papers = Vec::new();
@@ -99,7 +102,7 @@ fn carry(entry: &Entry, from: &Path, books: &Books) -> Result<Entry, Error> {
         }
     }
     if let Some(path) = &entry.judged.path {
-        shelve(entry.tag, path, from, books.site())?;
+        shelve(entry.tag, path, from, books.site(), keys)?;
     }
     for (target, content) in papers {
         files::replace(&target, content)?;
@@ -111,17 +114,18 @@ fn carry(entry: &Entry, from: &Path, books: &Books) -> Result<Entry, Error> {
 }
 
 /// The published folder of `tag`, which must be one of its own.
-fn shelve(tag: Tag, path: &str, from: &Path, to: &Path) -> Result<(), Error> {
+fn shelve(tag: Tag, path: &str, from: &Path, to: &Path, keys: &[TrustedKey]) -> Result<(), Error> {
     let own = path.strip_prefix(&format!("{tag}/"));
-    if own.is_none_or(|build| build.is_empty() || build.starts_with('.') || build.contains('/')) {
+    let own = own.and_then(|build| build.parse::<BuildId>().ok());
+    let Some(build) = own else {
         return Err(BooksError::Foreign(from.to_owned(), path.to_owned()).into());
-    }
+    };
     let target = to.join(path);
     if target.exists() {
         return Ok(());
     }
     match plain(from, path)?.filter(|source| source.is_dir()) {
-        Some(source) => take_whole(&source, &target),
+        Some(source) => take_whole(&source, &target, &About { tag, build }, keys),
         None => Err(BooksError::Lost(from.join(path)).into()),
     }
 }
@@ -143,11 +147,23 @@ fn plain(root: &Path, path: &str) -> Result<Option<PathBuf>, Error> {
 }
 
 /// A published folder, checked while it is copied and put in its place by one rename.
-fn take_whole(source: &Path, target: &Path) -> Result<(), Error> {
+fn take_whole(
+    source: &Path,
+    target: &Path,
+    about: &About,
+    keys: &[TrustedKey],
+) -> Result<(), Error> {
     let list = plain(source, SUMS)?.unwrap_or_else(|| source.join(SUMS));
+    let text = files::read(&list)?;
+    let signature = match plain(source, SIGNATURE)? {
+        Some(path) => Some(files::read(&path)?),
+        None => None,
+    };
+    if !keys.is_empty() {
+        sign::signed_by(about, &text, signature.as_deref(), keys)?;
+    }
     let damaged = |file: PathBuf, reason: String| ArtefactError::Damaged { file, reason };
-    let listed =
-        sums::parse(&files::read(&list)?).map_err(|reason| damaged(list.clone(), reason))?;
+    let listed = sums::parse(&text).map_err(|reason| damaged(list.clone(), reason))?;
     let staging = Staging::beside(target)?;
     for (name, digest) in &listed {
         let copy = copied(source, staging.path(), name)?;
@@ -156,11 +172,10 @@ fn take_whole(source: &Path, target: &Path) -> Result<(), Error> {
             return Err(damaged(source.join(name), reason).into());
         }
     }
-    // Neither the list nor what signs it is in the list.
-    for name in [SUMS.to_owned(), format!("{SUMS}.minisig")] {
-        if plain(source, &name)?.is_some() {
-            copied(source, staging.path(), &name)?;
-        }
+    // Neither the list nor what signs it is in the list. What was read is what was checked.
+    files::replace(&staging.path().join(SUMS), text)?;
+    if let Some(signature) = signature {
+        files::replace(&staging.path().join(SIGNATURE), signature)?;
     }
     files::flush(staging.path())?;
     staging.for_all_to_read()?.publish()?;
@@ -221,7 +236,7 @@ mod tests {
         fn collect(&self, jobs: &[PathBuf]) -> Result<Vec<String>, Error> {
             let books = self.books();
             let mut ledger = books.read()?;
-            let collected = collect(&books, &mut ledger, jobs)?;
+            let collected = collect(&books, &mut ledger, jobs, &[])?;
             if let Some((_, error)) = collected.refused.into_iter().next() {
                 return Err(error);
             }
@@ -234,7 +249,7 @@ mod tests {
         let tag = version.parse().expect("a tag");
         let mut entry = Entry::seen(tag, "c0ffee".into(), "tiny".into(), "rules".into(), time);
         entry.stage = Stage::Published;
-        entry.judged.path = Some(format!("{tag}/a-build"));
+        entry.judged.path = Some(format!("{tag}/6.1-tiny-0123456789"));
         entry
     }
 
@@ -244,10 +259,10 @@ mod tests {
         let jobs = [yard.job("6.1.2.1", 5), yard.job("6.1.1.1", 6)];
         assert_eq!(yard.collect(&jobs).expect("taken"), ["6.1.2.1", "6.1.1.1"]);
         let site = yard.folder.path().join("site");
-        let kernel = site.join("linux-msft-wsl-6.1.2.1/a-build/bzImage");
+        let kernel = site.join("linux-msft-wsl-6.1.2.1/6.1-tiny-0123456789/bzImage");
         assert_eq!(fs::read_to_string(kernel).expect("there"), "6.1.2.1");
         assert!(
-            site.join("linux-msft-wsl-6.1.1.1/a-build")
+            site.join("linux-msft-wsl-6.1.1.1/6.1-tiny-0123456789")
                 .join(SUMS)
                 .is_file()
         );
@@ -269,13 +284,79 @@ mod tests {
     fn a_swapped_artefact_is_refused_and_nothing_of_it_is_kept() {
         let yard = Yard::new();
         let job = yard.job("6.1.2.1", 5);
-        let kernel = job.join("linux-msft-wsl-6.1.2.1/a-build/bzImage");
+        let kernel = job.join("linux-msft-wsl-6.1.2.1/6.1-tiny-0123456789/bzImage");
         fs::write(&kernel, "another").expect("written");
         let error = yard.collect(&[job]).expect_err("refused").to_string();
         assert!(error.contains("bzImage") && error.contains(SUMS), "{error}");
         assert_eq!(yard.books().read().expect("a ledger"), Ledger::default());
         let site = yard.folder.path().join("site/linux-msft-wsl-6.1.2.1");
         assert_eq!(fs::read_dir(site).expect("a folder").count(), 0);
+    }
+
+    /// A key whose signatures of `job`'s entry are beside it.
+    fn signed(yard: &Yard, job: &Path, version: &str) -> TrustedKey {
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a pair");
+        let secret = pair.sk.to_box(None).expect("a key").into_string();
+        let file = yard.folder.path().join("secret.key");
+        fs::write(&file, secret).expect("written");
+        let signer = sign::Signer::read(&file, None).expect("a key");
+        let entry = published(version, 5);
+        let (tag, path) = (entry.tag, entry.judged.path.expect("published"));
+        let folder = job.join(&path);
+        let text = fs::read_to_string(folder.join(SUMS)).expect("a list");
+        let about = About {
+            tag,
+            build: path
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .parse()
+                .expect("a build"),
+        };
+        let signature = signer.sign(&text, &about).expect("signed");
+        fs::write(folder.join(SIGNATURE), signature).expect("written");
+        signer.key().clone()
+    }
+
+    #[test]
+    fn who_pins_keys_collects_only_what_they_signed() {
+        let yard = Yard::new();
+        let job = yard.job("6.1.2.1", 5);
+        let key = signed(&yard, &job, "6.1.2.1");
+        let other = yard.job("6.1.3.1", 5);
+        let stranger = signed(&yard, &other, "6.1.3.1");
+        let collected = |job: &PathBuf, keys: &[TrustedKey]| {
+            let mut ledger = Ledger::default();
+            let jobs = std::slice::from_ref(job);
+            let found = collect(&yard.books(), &mut ledger, jobs, keys).expect("read");
+            let refused = found
+                .refused
+                .into_iter()
+                .map(|(_, error)| error.to_string());
+            refused.collect::<Vec<_>>().join("; ")
+        };
+        let unsigned = yard.job("6.1.4.1", 5);
+        assert!(collected(&unsigned, std::slice::from_ref(&key)).contains("is not signed"));
+        assert!(
+            collected(&other, std::slice::from_ref(&key)).contains("not one of those trusted here")
+        );
+        assert_eq!(collected(&job, &[stranger, key.clone()]), "");
+        let site = yard.folder.path().join("site");
+        assert!(site.join("linux-msft-wsl-6.1.2.1").is_dir());
+        assert!(
+            !site
+                .join("linux-msft-wsl-6.1.4.1/6.1-tiny-0123456789")
+                .exists()
+        );
+        // The list was changed after it was signed, and the file with it.
+        let late = yard.job("6.1.5.1", 5);
+        let late_key = signed(&yard, &late, "6.1.5.1");
+        let list = late
+            .join("linux-msft-wsl-6.1.5.1/6.1-tiny-0123456789")
+            .join(SUMS);
+        let text = fs::read_to_string(&list).expect("a list") + "\n";
+        fs::write(&list, text).expect("written");
+        assert!(collected(&late, &[late_key]).contains("not what was signed"));
     }
 
     #[test]
@@ -306,14 +387,18 @@ mod tests {
         let killed = yard.folder.path().join("killed");
         fs::create_dir(&killed).expect("made");
         let swapped = yard.job("6.1.2.1", 5);
-        fs::write(swapped.join("linux-msft-wsl-6.1.2.1/a-build/bzImage"), "x").expect("written");
+        fs::write(
+            swapped.join("linux-msft-wsl-6.1.2.1/6.1-tiny-0123456789/bzImage"),
+            "x",
+        )
+        .expect("written");
         let lost = yard.job("6.1.3.1", 5);
         fs::remove_dir_all(lost.join("linux-msft-wsl-6.1.3.1")).expect("removed");
         let good = yard.job("6.1.4.1", 5);
         let books = yard.books();
         let mut ledger = Ledger::default();
         let jobs = [killed, swapped, lost, good];
-        let collected = collect(&books, &mut ledger, &jobs).expect("read");
+        let collected = collect(&books, &mut ledger, &jobs, &[]).expect("read");
         assert_eq!(collected.refused.len(), 3, "{:?}", collected.refused);
         let kept = books.read().expect("a ledger");
         let kept: Vec<_> = kept.entries().iter().map(|e| e.tag.version()).collect();
@@ -323,7 +408,7 @@ mod tests {
     #[test]
     fn what_a_job_says_of_its_files_never_replaces_what_is_published() {
         let yard = Yard::new();
-        let kernel = "linux-msft-wsl-6.1.1.1/a-build/bzImage";
+        let kernel = "linux-msft-wsl-6.1.1.1/6.1-tiny-0123456789/bzImage";
         yard.collect(&[yard.job("6.1.1.1", 5)]).expect("taken");
         let hostile = yard.job("6.1.2.1", 5);
         files::replace(&hostile.join(kernel), "hostile").expect("written");
@@ -347,7 +432,7 @@ mod tests {
         }
         for path in [
             "logs",
-            "linux-msft-wsl-6.1.1.1/other",
+            "linux-msft-wsl-6.1.1.1/6.1-tiny-0123456789",
             "linux-msft-wsl-6.1.2.1/..",
             "/etc",
         ] {
@@ -369,8 +454,8 @@ mod tests {
         fs::write(&secret, "6.1.2.1").expect("written");
         for name in [
             "logs/linux-msft-wsl-6.1.2.1.log",
-            "linux-msft-wsl-6.1.2.1/a-build/bzImage",
-            "linux-msft-wsl-6.1.2.1/a-build/SHA256SUMS",
+            "linux-msft-wsl-6.1.2.1/6.1-tiny-0123456789/bzImage",
+            "linux-msft-wsl-6.1.2.1/6.1-tiny-0123456789/SHA256SUMS",
         ] {
             let job = yard.job("6.1.2.1", 5);
             fs::remove_file(job.join(name)).expect("removed");

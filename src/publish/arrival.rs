@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::sign::{self, About, Fault, TrustedKey};
+use super::sign::{self, About, TrustedKey};
 use super::wire::{Place, Wire};
 use super::{ENTRY, EVIDENCE, Entry, INDEX, Index, IndexEntry, PublishError, SIGNATURE};
 use crate::artefact::sums::{self, SUMS};
@@ -143,28 +143,19 @@ impl Found {
         signature: Option<&str>,
         terms: &Terms,
     ) -> Result<Option<TrustedKey>, PublishError> {
-        let entry = self.name();
-        let Some(signature) = signature else {
-            return match terms.unsigned {
-                true => Ok(None),
-                false => Err(PublishError::Unsigned { entry }),
-            };
-        };
         let about = About {
             tag: self.entry.tag,
             build: self.entry.build.clone(),
         };
-        match sign::check(sums, signature, &about, &terms.keys) {
+        match sign::signed_by(&about, sums, signature, &terms.keys) {
             Ok(key) => Ok(Some(key.clone())),
             // Whoever could put a stranger's signature there could have left it out as well.
-            Err(Fault::UnknownKey(_)) if terms.unsigned => Ok(None),
-            Err(Fault::UnknownKey(id)) => Err(PublishError::UnknownKey { entry, id }),
-            Err(Fault::OtherEntry(found)) => Err(PublishError::OtherEntry { entry, found }),
-            Err(Fault::Wrong) => Err(PublishError::WrongSignature {
-                entry,
-                reason: format!("{SUMS} is not what was signed"),
-            }),
-            Err(Fault::Unreadable(reason)) => Err(PublishError::WrongSignature { entry, reason }),
+            Err(PublishError::Unsigned { .. } | PublishError::UnknownKey { .. })
+                if terms.unsigned =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -179,6 +179,31 @@ pub fn check<'a>(
     })
 }
 
+/// The trusted key that signed an entry's list of files, `sums`.
+///
+/// # Errors
+/// [`PublishError`]: nobody signed it, a stranger did, or the signature is of something else.
+pub fn signed_by<'a>(
+    about: &About,
+    sums: &str,
+    signature: Option<&str>,
+    keys: &'a [TrustedKey],
+) -> Result<&'a TrustedKey, PublishError> {
+    let entry = format!("{} of {}", about.build, about.tag);
+    let Some(signature) = signature else {
+        return Err(PublishError::Unsigned { entry });
+    };
+    check(sums, signature, about, keys).map_err(|fault| match fault {
+        Fault::UnknownKey(id) => PublishError::UnknownKey { entry, id },
+        Fault::OtherEntry(found) => PublishError::OtherEntry { entry, found },
+        Fault::Wrong => PublishError::WrongSignature {
+            entry,
+            reason: "SHA256SUMS is not what was signed".to_owned(),
+        },
+        Fault::Unreadable(reason) => PublishError::WrongSignature { entry, reason },
+    })
+}
+
 /// The id of the key that a signature claims to be by, as minisign prints it.
 fn key_id(signature: &str) -> String {
     let id = minisign::SignatureBox::from_string(signature)
