@@ -14,8 +14,8 @@ use super::manifest::{ManifestFault, SCHEMA};
 use super::store::MANIFEST;
 use super::sums::{self, SUMS};
 use super::{
-    AUDIT, ArtefactError, BuildId, CONFIG, Evidence, KERNEL, MODULES_DISK, Manifest, SYSTEM_MAP,
-    altered,
+    AUDIT, ArtefactError, BuildId, CONFIG, Evidence, KERNEL, MODULES_DISK, Manifest, RunDetails,
+    SYSTEM_MAP, altered,
 };
 use crate::digest::Sha256;
 use crate::files::{self, FileError};
@@ -31,11 +31,16 @@ const REPORT: &str = "report.json";
 pub struct Build {
     folder: PathBuf,
     manifest: Manifest,
+    run: RunDetails,
 }
 
 impl Build {
-    pub(super) fn new(folder: PathBuf, manifest: Manifest) -> Self {
-        Self { folder, manifest }
+    pub(super) fn new(folder: PathBuf, manifest: Manifest, run: RunDetails) -> Self {
+        Self {
+            folder,
+            manifest,
+            run,
+        }
     }
 
     /// The build `id` in a folder of its own; one that claims to be another is damaged.
@@ -44,7 +49,7 @@ impl Build {
         let text = files::read_if_there(&file)?
             .ok_or_else(|| ArtefactError::Missing { file: file.clone() })?;
         let manifest = Manifest::parse(&text).map_err(|fault| match fault {
-            ManifestFault::Newer(found) => ArtefactError::Schema {
+            ManifestFault::Schema(found) => ArtefactError::Schema {
                 file: file.clone(),
                 found,
                 known: SCHEMA,
@@ -58,7 +63,11 @@ impl Build {
             let reason = format!("it belongs to build {}", manifest.id);
             return Err(ArtefactError::Damaged { file, reason });
         }
-        Ok(Self::new(folder.to_owned(), manifest))
+        Ok(Self::new(
+            folder.to_owned(),
+            manifest,
+            RunDetails::read(folder)?,
+        ))
     }
 
     /// Its name.
@@ -71,6 +80,12 @@ impl Build {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub fn run(&self) -> &RunDetails {
+        &self.run
     }
 
     /// Its folder.

@@ -8,12 +8,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::CacheStats;
 use crate::build_name;
 use crate::digest::Sha256;
 
 /// The schema number that this wslk writes, and the highest that it reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// Hexadecimal digits of the inputs' digest in a build id: 40 bits tell all builds of a user apart.
 const HEX_DIGITS: usize = 10;
 
@@ -269,8 +268,6 @@ fn brief(value: &str) -> &str {
 /// Where the source came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFacts {
-    /// The repository, tarball or folder, as a URL or path.
-    pub origin: String,
     /// The full name of the tag, where there was one.
     pub tag: Option<String>,
     /// The commit, where it is known.
@@ -282,17 +279,6 @@ pub struct SourceFacts {
     pub patches: Vec<String>,
 }
 
-/// What built it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuilderFacts {
-    /// `docker`, `podman` or `host`.
-    pub engine: String,
-    /// The builder image's id; nothing on the host.
-    pub image: Option<String>,
-    /// Versions of the tools that took part, by name.
-    pub tools: BTreeMap<String, String>,
-}
-
 /// A file that came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -302,8 +288,10 @@ pub struct Output {
     pub size: u64,
 }
 
-/// The facts about one build. Keys that this wslk does not know are left alone when reading.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The facts about one build: what went in and what came out. The same inputs give the same text, whoever builds,
+/// wherever and whenever; the rest is in [`RunDetails`](super::RunDetails). Keys that this wslk does not know are left
+/// alone when reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -317,32 +305,24 @@ pub struct Manifest {
     pub source: SourceFacts,
     /// Everything that decided the result.
     pub inputs: Inputs,
-    /// What built it.
-    pub builder: BuilderFacts,
+    /// Versions of the tools that took part, by name.
+    pub tools: BTreeMap<String, String>,
     /// The files that came out, by name; filled in when the build is published.
     #[serde(default)]
     pub outputs: BTreeMap<String, Output>,
-    /// Duration of the build, in seconds.
-    pub seconds: f64,
-    /// When it was published, in seconds since 1970; filled in when the build is published.
-    #[serde(default)]
-    pub finished: u64,
-    /// How the compiler cache did while it was made; says nothing of what came out. Nothing where there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheStats>,
 }
 
 /// Why a manifest's text was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ManifestFault {
-    /// The schema number in it is higher than ours.
-    Newer(u32),
+    /// The schema number in it is not ours.
+    Schema(u32),
     /// It is no manifest, with the reason.
     Unreadable(String),
 }
 
 impl Manifest {
-    /// Reads a manifest. The schema number is looked at first, so that a manifest of a later wslk is
+    /// Reads a manifest. The schema number is looked at first, so that a manifest of another wslk is
     /// called that and not "damaged".
     pub(super) fn parse(text: &str) -> Result<Self, ManifestFault> {
         #[derive(Deserialize)]
@@ -351,8 +331,8 @@ impl Manifest {
         }
         let unreadable = |e: serde_json::Error| ManifestFault::Unreadable(e.to_string());
         let head: Head = serde_json::from_str(text).map_err(unreadable)?;
-        if head.schema > SCHEMA {
-            return Err(ManifestFault::Newer(head.schema));
+        if head.schema != SCHEMA {
+            return Err(ManifestFault::Schema(head.schema));
         }
         serde_json::from_str(text).map_err(unreadable)
     }
@@ -386,19 +366,12 @@ pub(super) mod tests {
             profile: "criu".to_owned(),
             release: "6.6.87.2-microsoft-standard-WSL2-wslk-0123456789".to_owned(),
             source: SourceFacts {
-                origin: "kernel.tar.gz".to_owned(),
                 tree: "a".repeat(40),
                 ..SourceFacts::default()
             },
             inputs: inputs(),
-            builder: BuilderFacts {
-                engine: "docker".to_owned(),
-                ..BuilderFacts::default()
-            },
+            tools: BTreeMap::new(),
             outputs: BTreeMap::new(),
-            seconds: 1.5,
-            finished: 0,
-            cache: None,
         }
     }
 
@@ -500,16 +473,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_newer_schema_is_no_damage() {
-        let text = r#"{"schema": 7, "nothing": "else is known"}"#;
-        assert_eq!(Manifest::parse(text), Err(ManifestFault::Newer(7)));
+    fn another_schema_is_no_damage() {
+        for other in [1, 7] {
+            let text = format!(r#"{{"schema": {other}, "nothing": "else is known"}}"#);
+            assert_eq!(Manifest::parse(&text), Err(ManifestFault::Schema(other)));
+        }
         for text in [
             "",
             "{",
             "[]",
             "{}",
-            r#"{"schema": 1}"#,
-            r#"{"schema": "1"}"#,
+            r#"{"schema": 2}"#,
+            r#"{"schema": "2"}"#,
         ] {
             assert!(
                 matches!(Manifest::parse(text), Err(ManifestFault::Unreadable(_))),

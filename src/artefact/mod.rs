@@ -11,6 +11,7 @@ mod finished;
 mod manifest;
 mod modules_disk;
 mod modules_tree;
+mod run_details;
 mod store;
 mod vhd;
 
@@ -22,12 +23,12 @@ use std::path::PathBuf;
 pub use self::evidence::{Evidence, Proven, Unproven};
 pub use self::finished::Build;
 pub use self::manifest::{
-    BadBuildId, BuildId, BuildRef, BuilderFacts, Change, Inputs, Manifest, Output, SCHEMA,
-    SourceFacts,
+    BadBuildId, BuildId, BuildRef, Change, Inputs, Manifest, Output, SCHEMA, SourceFacts,
 };
 pub use self::modules_disk::{
     DiskRequest, ModulesDisk, ToolCall, Toolbox, ToolboxError, write_modules_disk,
 };
+pub use self::run_details::{RUN, RunDetails};
 pub use self::store::{Draft, Listing, Lookup, MANIFEST, Store};
 use crate::digest::Sha256;
 use crate::files::FileError;
@@ -77,14 +78,14 @@ pub enum ArtefactError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file was written by a wslk that knows more than this one.
-    #[error("{} has schema {found}, and this wslk knows schemas up to {known}", file.display())]
+    /// A file was written by another wslk.
+    #[error("{} has schema {found}, and this wslk knows schema {known}", file.display())]
     Schema {
         /// The file.
         file: PathBuf,
         /// The schema number in it.
         found: u32,
-        /// The highest number that we read.
+        /// The one that we read.
         known: u32,
     },
     /// A file of a build is gone.
@@ -147,6 +148,9 @@ impl ArtefactError {
                     "remove {} and build again; the source and the compiler cache are kept",
                     folder.display()
                 ))
+            }
+            Self::Schema { found, known, .. } if found < known => {
+                Some("an earlier wslk made that build: build it again".to_owned())
             }
             Self::Schema { .. } => {
                 Some("a newer wslk wrote it: use that one, or another --home".to_owned())

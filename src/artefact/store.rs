@@ -15,7 +15,9 @@ use rayon::prelude::*;
 
 use super::manifest::SCHEMA;
 use super::sums::{self, SUMS};
-use super::{ArtefactError, Build, BuildId, BuildRef, Change, Inputs, Manifest, Output};
+use super::{
+    ArtefactError, Build, BuildId, BuildRef, Change, Inputs, Manifest, Output, RUN, RunDetails,
+};
 use crate::digest::Sha256;
 use crate::files::{self, FileError, Staging};
 use crate::home::Home;
@@ -76,7 +78,7 @@ impl Store {
         }
         listing
             .builds
-            .sort_by(|a, b| (b.manifest().finished, b.id()).cmp(&(a.manifest().finished, a.id())));
+            .sort_by(|a, b| (b.run().finished, b.id()).cmp(&(a.run().finished, a.id())));
         Ok(listing)
     }
 
@@ -221,11 +223,15 @@ impl Draft {
 
     /// Makes the draft the build `manifest.id`, with every file in it as an output. A build of that id
     /// that was there before is replaced, boot evidence included: it was about other bytes.
-    pub fn publish(self, mut manifest: Manifest) -> Result<Build, ArtefactError> {
+    pub fn publish(
+        self,
+        mut manifest: Manifest,
+        mut run: RunDetails,
+    ) -> Result<Build, ArtefactError> {
         let folder = self.staging.path().to_owned();
         manifest.schema = SCHEMA;
         manifest.outputs = outputs_in(&folder)?;
-        manifest.finished = SystemTime::now()
+        run.finished = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs());
         let text = manifest.render();
@@ -237,7 +243,8 @@ impl Draft {
         sums.insert(MANIFEST.to_owned(), Sha256::of(&text));
         self.write(MANIFEST, text)?;
         self.write(SUMS, sums::render(&sums))?;
-        Ok(Build::new(self.put_in_place()?, manifest))
+        self.write(RUN, run.render())?;
+        Ok(Build::new(self.put_in_place()?, manifest, run))
     }
 
     /// Makes the draft the build `id`, which was made elsewhere and is all here: manifest, sums and evidence too.
@@ -317,18 +324,21 @@ mod tests {
             draft.write(KERNEL, "kernel").unwrap();
             draft.write(MODULES_DISK, "disk").unwrap();
             let build = draft
-                .publish(Manifest {
-                    id,
-                    inputs: inputs.clone(),
-                    ..manifest()
-                })
+                .publish(
+                    Manifest {
+                        id,
+                        inputs: inputs.clone(),
+                        ..manifest()
+                    },
+                    RunDetails::default(),
+                )
                 .unwrap();
-            let dated = Manifest {
+            let dated = RunDetails {
                 finished,
-                ..build.manifest().clone()
+                ..build.run().clone()
             };
-            fs::write(build.folder().join(MANIFEST), dated.render()).unwrap();
-            Build::new(build.folder().to_owned(), dated)
+            fs::write(build.folder().join(RUN), dated.render()).unwrap();
+            Build::read(build.folder(), build.id()).unwrap()
         }
 
         fn find(&self, name: &str) -> Result<Build, ArtefactError> {
@@ -364,6 +374,27 @@ mod tests {
             2,
             "no litter"
         );
+    }
+
+    #[test]
+    fn who_builds_when_and_how_is_in_neither_manifest_nor_sums() {
+        let bench = Bench::new();
+        let published = |run: RunDetails| {
+            let draft = bench.store.draft(&manifest().id).unwrap();
+            draft.write(KERNEL, "kernel").unwrap();
+            let build = draft.publish(manifest(), run).unwrap();
+            let text = |name: &str| fs::read_to_string(build.folder().join(name)).unwrap();
+            (text(MANIFEST), text(SUMS), text(RUN))
+        };
+        let here = published(RunDetails::default());
+        let there = published(RunDetails {
+            origin: "/somewhere".to_owned(),
+            engine: "podman".to_owned(),
+            seconds: 9.0,
+            ..RunDetails::default()
+        });
+        assert_eq!((here.0, here.1), (there.0, there.1));
+        assert_ne!(here.2, there.2);
     }
 
     #[test]
@@ -455,7 +486,7 @@ mod tests {
         let draft = bench.store.draft(&manifest().id).unwrap();
         draft.write(KERNEL, "kernel").unwrap();
         draft.write(CONFIG, "config").unwrap();
-        let build = draft.publish(manifest()).unwrap();
+        let build = draft.publish(manifest(), RunDetails::default()).unwrap();
         build.verify().unwrap();
         for name in [KERNEL, CONFIG, MANIFEST] {
             let path = build.folder().join(name);
@@ -479,7 +510,7 @@ mod tests {
         let draft = bench.store.draft(&manifest().id).unwrap();
         draft.write(KERNEL, "kernel").unwrap();
         draft.write("System.map", "").unwrap();
-        let build = draft.publish(manifest()).unwrap();
+        let build = draft.publish(manifest(), RunDetails::default()).unwrap();
         let check = Cmd::new("sha256sum")
             .args(["--check", "--strict", SUMS])
             .dir(build.folder());
@@ -497,7 +528,7 @@ mod tests {
                     e,
                     ArtefactError::Schema {
                         found: 9,
-                        known: 1,
+                        known: 2,
                         ..
                     }
                 )

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::table::table;
-use crate::artefact::{self, Build, BuildId, Manifest};
+use crate::artefact::{self, Build, BuildId, Manifest, RunDetails};
 use crate::boot::BootReport;
 use crate::build::{CacheStats, MissReason};
 use crate::error::Error;
@@ -22,6 +22,7 @@ pub(super) struct Proof<'a> {
     fresh: bool,
     folder: String,
     manifest: &'a Manifest,
+    run: &'a RunDetails,
     contract: Contract,
     boot: Option<&'a BootReport>,
     scenarios: &'a [ScenarioReport],
@@ -50,6 +51,7 @@ impl<'a> Proof<'a> {
             fresh,
             folder: build.folder().display().to_string(),
             manifest: build.manifest(),
+            run: build.run(),
             contract: Contract::from(&audit),
             boot,
             scenarios,
@@ -119,7 +121,7 @@ impl<'a> Proof<'a> {
 
     /// How the compiler cache did, if anything was compiled now.
     fn cache(&self) -> Option<&CacheStats> {
-        self.manifest.cache.as_ref().filter(|_| self.fresh)
+        self.run.cache.as_ref().filter(|_| self.fresh)
     }
 
     fn modules(&self) -> String {

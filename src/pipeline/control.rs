@@ -113,8 +113,8 @@ fn stock_of(
     builder: Builder,
     build: &Build,
 ) -> Result<Build, Error> {
-    let facts = &build.manifest().source;
-    let tree = source::stored(&context.home, &facts.tree, &facts.origin)?;
+    let tree = &build.manifest().source.tree;
+    let tree = source::stored(&context.home, tree, &build.run().origin)?;
     let base = build.folder().join(artefact::BASE_CONFIG);
     let settings = Settings {
         profile: STOCK.to_owned(),

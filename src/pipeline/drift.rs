@@ -185,7 +185,7 @@ fn index_of(context: &Context, build: &Build, audit: &Audit) -> Result<Option<Sy
     if let Some(index) = SymbolIndex::cached(&facts(PathBuf::new()), &cache) {
         return Ok(Some(index));
     }
-    let origin = &build.manifest().source.origin;
+    let origin = &build.run().origin;
     match source::stored(&context.home, &audit.tree, origin) {
         Ok(tree) => Ok(Some(SymbolIndex::of(&facts(tree.root), &cache)?)),
         Err(_) => Ok(None),

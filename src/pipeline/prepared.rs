@@ -10,7 +10,7 @@ use super::Context;
 use super::doors::KconfigDoor;
 use super::inputs::Ingredients;
 use crate::artefact::{
-    self, Build, BuildId, BuilderFacts, DiskRequest, Draft, Inputs, Lookup, Manifest, SourceFacts,
+    self, Build, BuildId, DiskRequest, Draft, Inputs, Lookup, Manifest, RunDetails, SourceFacts,
     Store,
 };
 use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver};
@@ -265,13 +265,18 @@ impl Prepared {
             release: compiled.release.clone(),
             source: self.source_facts(),
             inputs: self.inputs.clone(),
-            builder: self.builder_facts()?,
+            tools: self.builder.tools()?,
             outputs: Default::default(),
+        };
+        let run = RunDetails {
+            origin: self.tree.origin.clone(),
+            engine: self.builder.engine().kind().to_string(),
+            image: self.builder.image().map(|image| image.id.clone()),
             seconds: started.elapsed().as_secs_f64(),
             finished: 0,
             cache: compiled.stats.cache.clone(),
         };
-        Ok(draft.publish(manifest)?)
+        Ok(draft.publish(manifest, run)?)
     }
 
     /// The compiler cache's folder, if it is wanted and there is a ccache.
@@ -353,7 +358,6 @@ impl Prepared {
 
     fn source_facts(&self) -> SourceFacts {
         SourceFacts {
-            origin: self.tree.origin.clone(),
             tag: self.tree.tag.as_ref().map(ToString::to_string),
             commit: self.tree.commit.as_ref().map(ToString::to_string),
             tree: self.tree.tree.to_string(),
@@ -363,13 +367,5 @@ impl Prepared {
                 .map(|patch| patch.name.clone())
                 .collect(),
         }
-    }
-
-    fn builder_facts(&self) -> Result<BuilderFacts, Error> {
-        Ok(BuilderFacts {
-            engine: self.builder.engine().kind().to_string(),
-            image: self.builder.image().map(|image| image.id.clone()),
-            tools: self.builder.tools()?,
-        })
     }
 }

@@ -116,7 +116,7 @@ pub fn packages_of(context: &Context, settings: &Settings, build: &Build) -> Vec
     if build.folder().join(artefact::PACKAGES).exists() {
         return Vec::new();
     }
-    let Some(id) = &build.manifest().builder.image else {
+    let Some(id) = &build.run().image else {
         return Vec::new();
     };
     let asked = || -> Result<Vec<Package>, Error> {

@@ -138,8 +138,9 @@ fn inputs(build: &Build) -> Check {
 /// Whether the very tree that was compiled is here.
 fn source(context: &Context, build: &Build) -> Check {
     let facts = &build.manifest().source;
-    let said = format!("{}, tree {}", facts.origin, facts.tree);
-    let tree = source::stored(&context.home, &facts.tree, &facts.origin);
+    let origin = &build.run().origin;
+    let said = format!("{origin}, tree {}", facts.tree);
+    let tree = source::stored(&context.home, &facts.tree, origin);
     let check = match tree.map(|tree| tree.verify()) {
         Ok(Ok(())) => Check::new(
             "source",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Control;
-use crate::artefact::{BuildId, Manifest, Output};
+use crate::artefact::{Build, BuildId, Output};
 use crate::boot::{Accel, BootReport};
 use crate::smoke::Verdict;
 use crate::source::Tag;
@@ -95,11 +95,12 @@ impl Entry {
     /// Gathers the facts; `files` are those that are there by now.
     pub(super) fn new(
         tag: Tag,
-        manifest: &Manifest,
+        build: &Build,
         report: &BootReport,
         control: Option<&Control>,
         files: BTreeMap<String, Output>,
     ) -> Self {
+        let (manifest, run) = (build.manifest(), build.run());
         let smoke = report.smoke.as_ref();
         Self {
             schema: SCHEMA.to_owned(),
@@ -109,9 +110,9 @@ impl Entry {
             release: manifest.release.clone(),
             commit: manifest.source.commit.clone(),
             tree: manifest.source.tree.clone(),
-            finished: manifest.finished,
+            finished: run.finished,
             published: 0,
-            build_seconds: manifest.seconds,
+            build_seconds: run.seconds,
             boot: Booted {
                 accel: report.accel,
                 seconds: report.seconds,

@@ -17,7 +17,7 @@ use super::{
     CONTROL, ENTRY, EVIDENCE, PROVENANCE, PublishError, SBOM, SIGNATURE, provenance, sbom,
 };
 use crate::artefact::sums::{self, SUMS};
-use crate::artefact::{self, ArtefactError, Build, BuildId, MANIFEST, Manifest, Output, Proven};
+use crate::artefact::{self, ArtefactError, Build, BuildId, MANIFEST, Output, Proven, RUN};
 use crate::boot::{self, BootReport};
 use crate::build::Package;
 use crate::digest::Sha256;
@@ -35,7 +35,9 @@ const BESIDE_EVIDENCE: [&str; 4] = [
     "boot/agent.jsonl",
 ];
 /// Names in an entry that are not for the caller's documents.
-const OURS: [&str; 7] = [ENTRY, PROVENANCE, SBOM, CONTROL, SUMS, SIGNATURE, MANIFEST];
+const OURS: [&str; 8] = [
+    ENTRY, PROVENANCE, SBOM, CONTROL, SUMS, SIGNATURE, MANIFEST, RUN,
+];
 
 /// A folder whose content some web server hands out.
 #[derive(Debug, Clone)]
@@ -231,7 +233,7 @@ impl Submission {
         let file = |name: &str| (name.to_owned(), Source::File(build.folder().join(name)));
         let outputs = build.manifest().outputs.keys();
         let mut sources: BTreeMap<String, Source> = outputs.map(|name| file(name)).collect();
-        sources.extend([file(MANIFEST), file(EVIDENCE)]);
+        sources.extend([file(MANIFEST), file(RUN), file(EVIDENCE)]);
         let there = |name: &&str| build.folder().join(name).exists();
         sources.extend(BESIDE_EVIDENCE.into_iter().filter(there).map(file));
         if let Some(control) = &self.control {
@@ -373,28 +375,22 @@ fn fill(
     sources: &BTreeMap<String, Source>,
     signer: Option<&Signer>,
 ) -> Result<Entry, PublishError> {
-    let manifest = submission.build().manifest();
+    let build = submission.build();
     let mut written = BTreeMap::new();
     for (name, source) in sources {
         let output = write(folder, name, source)?;
-        as_built(submission.build(), manifest, name, &output)?;
+        as_built(build, name, &output)?;
         written.insert(name.clone(), output);
     }
     let packages = packages(submission)?;
-    let statement = provenance::statement(submission.tag, manifest, &written);
-    let bill = sbom::document(manifest, &packages);
+    let statement = provenance::statement(submission.tag, build, &written);
+    let bill = sbom::document(build, &packages);
     for (name, text) in [(PROVENANCE, json(&statement)), (SBOM, json(&bill))] {
         let output = write(folder, name, &Source::Text(text))?;
         written.insert(name.to_owned(), output);
     }
     let control = submission.control.as_ref();
-    let mut entry = Entry::new(
-        submission.tag,
-        manifest,
-        &submission.report,
-        control,
-        written,
-    );
+    let mut entry = Entry::new(submission.tag, build, &submission.report, control, written);
     entry.published = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
@@ -416,13 +412,8 @@ fn fill(
 }
 
 /// The evidence is about the files in the manifest; so these must be they.
-fn as_built(
-    build: &Build,
-    manifest: &Manifest,
-    name: &str,
-    found: &Output,
-) -> Result<(), ArtefactError> {
-    match manifest.outputs.get(name) {
+fn as_built(build: &Build, name: &str, found: &Output) -> Result<(), ArtefactError> {
+    match build.manifest().outputs.get(name) {
         Some(expected) if expected.sha256 != found.sha256 => Err(ArtefactError::Altered {
             file: build.folder().join(name),
             what: "SHA-256",

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::artefact::{AUDIT, Manifest, Output};
+use crate::artefact::{AUDIT, Build, Output};
 use crate::source::Tag;
 
 /// What the parameters mean; raised when they come to mean something else.
@@ -98,11 +98,8 @@ struct Metadata {
 }
 
 /// The statement about a build whose files are in `files`.
-pub(super) fn statement(
-    tag: Tag,
-    manifest: &Manifest,
-    files: &BTreeMap<String, Output>,
-) -> Statement {
+pub(super) fn statement(tag: Tag, build: &Build, files: &BTreeMap<String, Output>) -> Statement {
+    let manifest = build.manifest();
     let outputs = manifest.outputs.iter();
     let subject = outputs.filter(|(name, _)| *name != AUDIT);
     let beside = |name: &String| !manifest.outputs.contains_key(name) || name == AUDIT;
@@ -112,10 +109,10 @@ pub(super) fn statement(
         subject: subject.map(|(name, output)| file(name, output)).collect(),
         predicate_type: "https://slsa.dev/provenance/v1",
         predicate: Predicate {
-            build_definition: definition(tag, manifest),
+            build_definition: definition(tag, build),
             run_details: Run {
-                builder: machine(manifest),
-                metadata: metadata(manifest),
+                builder: machine(build),
+                metadata: metadata(build),
                 byproducts: byproducts
                     .map(|(name, output)| file(name, output))
                     .collect(),
@@ -132,7 +129,8 @@ fn file(name: &str, output: &Output) -> Resource {
     }
 }
 
-fn definition(tag: Tag, manifest: &Manifest) -> Definition {
+fn definition(tag: Tag, build: &Build) -> Definition {
+    let manifest = build.manifest();
     let named = |kind: &str| -> BTreeMap<String, String> {
         let of_kind = |(name, value): (&str, &str)| {
             Some((name.strip_prefix(kind)?.to_owned(), value.to_owned()))
@@ -142,8 +140,8 @@ fn definition(tag: Tag, manifest: &Manifest) -> Definition {
     let (fragments, patches) = (named(FRAGMENT), named(PATCH));
     let other = |(name, _): &(&str, &str)| !name.starts_with(FRAGMENT) && !name.starts_with(PATCH);
     let rest = manifest.inputs.iter().filter(other);
-    let mut dependencies = vec![source(tag, manifest)];
-    dependencies.extend(image(manifest));
+    let mut dependencies = vec![source(tag, build)];
+    dependencies.extend(image(build));
     let given = fragments.iter().chain(&patches);
     dependencies.extend(given.map(|(name, digest)| Resource {
         name: Some(name.clone()),
@@ -156,7 +154,7 @@ fn definition(tag: Tag, manifest: &Manifest) -> Definition {
             tag,
             commit: manifest.source.commit.clone(),
             tree: manifest.source.tree.clone(),
-            source: manifest.source.origin.clone(),
+            source: build.run().origin.clone(),
             profile: manifest.profile.clone(),
             fragments,
             patches,
@@ -169,13 +167,13 @@ fn definition(tag: Tag, manifest: &Manifest) -> Definition {
 }
 
 /// The tree is what was compiled; the commit is what the tag named.
-fn source(tag: Tag, manifest: &Manifest) -> Resource {
-    let facts = &manifest.source;
+fn source(tag: Tag, build: &Build) -> Resource {
+    let facts = &build.manifest().source;
     let mut digest = Digests::from([("gitTree", facts.tree.clone())]);
     digest.extend(facts.commit.clone().map(|commit| ("gitCommit", commit)));
     Resource {
         name: Some("source".to_owned()),
-        uri: Some(origin(&facts.origin, tag)),
+        uri: Some(origin(&build.run().origin, tag)),
         digest,
     }
 }
@@ -190,8 +188,8 @@ pub(super) fn origin(origin: &str, tag: Tag) -> String {
     }
 }
 
-fn image(manifest: &Manifest) -> Option<Resource> {
-    let id = manifest.builder.image.as_ref()?;
+fn image(build: &Build) -> Option<Resource> {
+    let id = build.run().image.as_ref()?;
     let digest = id.strip_prefix("sha256:")?.to_owned();
     Some(Resource {
         name: Some("builder image".to_owned()),
@@ -200,20 +198,20 @@ fn image(manifest: &Manifest) -> Option<Resource> {
     })
 }
 
-fn machine(manifest: &Manifest) -> Machine {
-    let tools = manifest.builder.tools.clone();
+fn machine(build: &Build) -> Machine {
     Machine {
-        id: format!("urn:wslk:builder:{}", manifest.builder.engine),
-        builder_dependencies: image(manifest).into_iter().collect(),
-        version: tools,
+        id: format!("urn:wslk:builder:{}", build.run().engine),
+        builder_dependencies: image(build).into_iter().collect(),
+        version: build.manifest().tools.clone(),
     }
 }
 
-fn metadata(manifest: &Manifest) -> Metadata {
-    let finished = Duration::from_secs(manifest.finished);
-    let took = Duration::try_from_secs_f64(manifest.seconds).unwrap_or_default();
+fn metadata(build: &Build) -> Metadata {
+    let run = build.run();
+    let finished = Duration::from_secs(run.finished);
+    let took = Duration::try_from_secs_f64(run.seconds).unwrap_or_default();
     Metadata {
-        invocation_id: manifest.id.to_string(),
+        invocation_id: build.id().to_string(),
         started_on: time(finished.saturating_sub(took)),
         finished_on: time(finished),
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::provenance::{origin, time};
-use crate::artefact::{KERNEL, MODULES_DISK, Manifest};
+use crate::artefact::{Build, KERNEL, MODULES_DISK, Manifest};
 use crate::build::Package as Debian;
 
 /// Nobody has looked.
@@ -88,8 +88,9 @@ struct Relationship {
 }
 
 /// The document about a build.
-pub(super) fn document(manifest: &Manifest, packages: &[Debian]) -> Document {
-    let mut all = vec![kernel(manifest), source(manifest)];
+pub(super) fn document(build: &Build, packages: &[Debian]) -> Document {
+    let (manifest, finished) = (build.manifest(), build.run().finished);
+    let mut all = vec![kernel(manifest), source(build)];
     let mut relations = vec![
         relation("SPDXRef-DOCUMENT", "DESCRIBES", LINUX),
         relation(LINUX, "GENERATED_FROM", SOURCE),
@@ -98,7 +99,7 @@ pub(super) fn document(manifest: &Manifest, packages: &[Debian]) -> Document {
         relations.push(relation(LINUX, "CONTAINS", &disk.id));
         all.push(disk);
     }
-    if let Some(image) = image(manifest) {
+    if let Some(image) = image(build) {
         relations.push(relation(IMAGE, "BUILD_TOOL_OF", LINUX));
         all.push(image);
     }
@@ -113,12 +114,9 @@ pub(super) fn document(manifest: &Manifest, packages: &[Debian]) -> Document {
         data_license: "CC0-1.0",
         id: "SPDXRef-DOCUMENT",
         name: manifest.id.to_string(),
-        document_namespace: format!(
-            "urn:wslk:sbom:{}:{digest}:{}",
-            manifest.id, manifest.finished
-        ),
+        document_namespace: format!("urn:wslk:sbom:{}:{digest}:{finished}", manifest.id),
         creation_info: Creation {
-            created: time(Duration::from_secs(manifest.finished)),
+            created: time(Duration::from_secs(finished)),
             creators: vec!["Tool: wslk".to_owned()],
         },
         packages: all,
@@ -180,11 +178,11 @@ fn modules(manifest: &Manifest) -> Option<Package> {
     })
 }
 
-fn source(manifest: &Manifest) -> Package {
-    let facts = &manifest.source;
+fn source(build: &Build) -> Package {
+    let (facts, from) = (&build.manifest().source, &build.run().origin);
     let tag = facts.tag.as_deref().and_then(|tag| tag.parse().ok());
-    let address = match (tag, facts.origin.contains("://")) {
-        (Some(tag), true) => origin(&facts.origin, tag),
+    let address = match (tag, from.contains("://")) {
+        (Some(tag), true) => origin(from, tag),
         // A path on the machine that built it leads nobody anywhere.
         _ => NOBODY_KNOWS.to_owned(),
     };
@@ -198,12 +196,12 @@ fn source(manifest: &Manifest) -> Package {
         license_declared: "GPL-2.0-only WITH Linux-syscall-note",
         primary_package_purpose: Some("SOURCE"),
         source_info: Some(format!("git tree {}, commit {commit}{patches}", facts.tree)),
-        ..package(SOURCE.to_owned(), "linux-source", manifest.id.version())
+        ..package(SOURCE.to_owned(), "linux-source", build.id().version())
     }
 }
 
-fn image(manifest: &Manifest) -> Option<Package> {
-    let id = manifest.builder.image.as_ref()?;
+fn image(build: &Build) -> Option<Package> {
+    let id = build.run().image.as_ref()?;
     let digest = id.strip_prefix("sha256:").unwrap_or(id);
     Some(Package {
         primary_package_purpose: Some("CONTAINER"),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
-use wslk::artefact::{BuildId, BuilderFacts, Inputs, Manifest, SCHEMA, SourceFacts, Store};
+use wslk::artefact::{BuildId, Inputs, Manifest, RunDetails, SCHEMA, SourceFacts, Store};
 use wslk::digest::Sha256;
 use wslk::home::Home;
 
@@ -199,19 +199,19 @@ impl Bench {
         }
         draft.write("config", &kernel.config).unwrap();
         let build = draft
-            .publish(Manifest {
-                schema: SCHEMA,
-                id: id.clone(),
-                profile: "criu".to_owned(),
-                release: kernel.release.clone(),
-                source: SourceFacts::default(),
-                inputs,
-                builder: BuilderFacts::default(),
-                outputs: BTreeMap::new(),
-                seconds: 1.0,
-                finished: 0,
-                cache: None,
-            })
+            .publish(
+                Manifest {
+                    schema: SCHEMA,
+                    id: id.clone(),
+                    profile: "criu".to_owned(),
+                    release: kernel.release.clone(),
+                    source: SourceFacts::default(),
+                    inputs,
+                    tools: BTreeMap::new(),
+                    outputs: BTreeMap::new(),
+                },
+                RunDetails::default(),
+            )
             .unwrap();
         if kernel.proven {
             let digest = |name: &str| build.manifest().outputs.get(name).map(|o| o.sha256);

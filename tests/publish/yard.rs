@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use minisign::KeyPair;
 use serde_json::{Value, json};
 use wslk::artefact::sums::{self, SUMS};
-use wslk::artefact::{BuildId, BuilderFacts, Inputs, Manifest, SCHEMA, SourceFacts, Store};
+use wslk::artefact::{BuildId, Inputs, Manifest, RunDetails, SCHEMA, SourceFacts, Store};
 use wslk::digest::Sha256;
 use wslk::home::Home;
 
@@ -89,29 +89,30 @@ impl Yard {
             .unwrap();
         let tag = format!("linux-msft-wsl-{version}");
         let build = draft
-            .publish(Manifest {
-                schema: SCHEMA,
-                id: id.clone(),
-                profile: "criu".to_owned(),
-                release: format!("{version}-microsoft-standard-WSL2-wslk-{}", id.hex()),
-                source: SourceFacts {
-                    origin: format!("https://example.org/linux.git {tag}"),
-                    tag: Some(tag),
-                    commit: Some("2".repeat(40)),
-                    tree: "1".repeat(40),
-                    patches: vec!["a.patch".to_owned()],
+            .publish(
+                Manifest {
+                    schema: SCHEMA,
+                    id: id.clone(),
+                    profile: "criu".to_owned(),
+                    release: format!("{version}-microsoft-standard-WSL2-wslk-{}", id.hex()),
+                    source: SourceFacts {
+                        tag: Some(tag.clone()),
+                        commit: Some("2".repeat(40)),
+                        tree: "1".repeat(40),
+                        patches: vec!["a.patch".to_owned()],
+                    },
+                    inputs,
+                    tools: BTreeMap::from([("gcc".to_owned(), "gcc 14.2.0".to_owned())]),
+                    outputs: BTreeMap::new(),
                 },
-                inputs,
-                builder: BuilderFacts {
+                RunDetails {
+                    origin: format!("https://example.org/linux.git {tag}"),
                     engine: "docker".to_owned(),
                     image: Some(format!("sha256:{}", "a".repeat(64))),
-                    tools: BTreeMap::from([("gcc".to_owned(), "gcc 14.2.0".to_owned())]),
+                    seconds: 100.0,
+                    ..RunDetails::default()
                 },
-                outputs: BTreeMap::new(),
-                seconds: 100.0,
-                finished: 0,
-                cache: None,
-            })
+            )
             .unwrap();
         let digest = |name: &str| build.manifest().outputs[name].sha256;
         if kernel.proven {

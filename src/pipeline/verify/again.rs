@@ -109,7 +109,10 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
     prepared.id = build.id().clone();
     let store = Store::new(&Home::new(scratch.path().join("home"), scratch.path()));
     let again = prepared.make(&elsewhere, &settings, &store)?;
-    let differences = differences(&build, &again)?;
+    let mut differences = differences(&build, &again)?;
+    if differences.is_empty() && with.is_empty() {
+        differences.extend(of_manifests(&build, &again)?);
+    }
     let (kept, diffoscope) = match differences.is_empty() {
         true => (None, false),
         false => keep(context, &build, &again, &differences)?,
@@ -156,7 +159,7 @@ fn as_then(settings: &Settings, build: &Build) -> Result<Settings, FileError> {
 /// The tree that was compiled: here, or fetched by its tag and compared.
 fn tree_of(context: &Context, settings: &Settings, build: &Build) -> Result<SourceTree, Error> {
     let facts = &build.manifest().source;
-    let stored = source::stored(&context.home, &facts.tree, &facts.origin);
+    let stored = source::stored(&context.home, &facts.tree, &build.run().origin);
     let tag = facts.tag.as_deref().and_then(|tag| tag.parse().ok());
     match (stored, tag) {
         (Ok(tree), tag) => Ok(SourceTree { tag, ..tree }),
@@ -168,7 +171,7 @@ fn tree_of(context: &Context, settings: &Settings, build: &Build) -> Result<Sour
 /// What decides which kernel it is must be equal; returns what it is built with this time, where that differs.
 fn must_be_the_same(build: &Build, prepared: &Prepared) -> Result<Vec<Change>, VerifyError> {
     let then = &build.manifest().inputs;
-    let tools = &build.manifest().builder.tools;
+    let tools = &build.manifest().tools;
     let is_with =
         |change: &Change| WITH.contains(&change.name.as_str()) || tools.contains_key(&change.name);
     let (with, changes): (Vec<Change>, Vec<Change>) = prepared
@@ -212,6 +215,21 @@ fn differences(build: &Build, again: &Build) -> Result<Vec<Difference>, FileErro
         });
     }
     Ok(found)
+}
+
+/// Where all the rest is equal, the manifests are: what went in and what came out.
+fn of_manifests(build: &Build, again: &Build) -> Result<Option<Difference>, FileError> {
+    let path = |build: &Build| build.folder().join(artefact::MANIFEST);
+    let size = |build: &Build| Some(files::read(&path(build)).ok()?.len() as u64);
+    if Sha256::of_file(&path(build))? == Sha256::of_file(&path(again))? {
+        return Ok(None);
+    }
+    Ok(Some(Difference {
+        file: artefact::MANIFEST.to_owned(),
+        before: size(build),
+        now: size(again),
+        first_byte: Some(first_byte(&path(build), &path(again))?),
+    }))
 }
 
 fn first_byte(one: &Path, other: &Path) -> Result<u64, FileError> {
