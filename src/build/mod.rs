@@ -23,6 +23,7 @@ mod progress;
 mod reasons;
 mod run;
 mod solver;
+mod underway;
 mod units;
 
 use std::path::PathBuf;

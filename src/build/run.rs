@@ -15,7 +15,11 @@ use crate::report::Reporter;
 use super::failure::{Cause, Clues};
 use super::plan::{BuildPlan, RELEASE_MARK, image_path};
 use super::progress::{Progress, units_on_disk};
+use super::underway::Underway;
 use super::{BuildError, Builder, CacheStats, cache_record, ccache_log, units};
+
+/// From here on an exit status says that a signal ended the program.
+const KILLED: i32 = 128;
 
 /// What a compilation leaves, all of it below the plan's work folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +63,12 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<Compiled, BuildError> {
     let started = Instant::now();
+    let (underway, removed) = Underway::begin(&plan.work, &plan.tree())?;
+    if removed > 0 {
+        reporter.note(format!(
+            "an earlier run was cut off; the {removed} files that it wrote last are made again"
+        ));
+    }
     prepare(plan)?;
     let kept = units_on_disk(&plan.tree());
     if kept > 0 {
@@ -72,6 +82,9 @@ pub fn run(
     let ended = builder.job_with(&job, &mut |line| listener.take(line));
     let heard = listener.finish();
     let output = ended.map_err(|error| with_log(error, plan))?;
+    if output.status.is_some_and(|status| status < KILLED) {
+        underway.ended()?;
+    }
     if output.status != Some(0) {
         return Err(judge(plan, builder, heard.clues, &output));
     }
