@@ -116,6 +116,7 @@ impl<W> State<W> {
             Event::Note { text } => Some(format!("  {text}")),
             Event::Warning { text } => Some(format!("  warning: {text}")),
             Event::Detail { text } => details.then(|| format!("  {text}")),
+            Event::Began { .. } | Event::Over { .. } => None,
             Event::Started {
                 task,
                 label,

@@ -95,6 +95,18 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// A stretch of work begins. For whoever measures; nobody draws it.
+    Began {
+        /// Number of the stretch, unique in this run.
+        span: u64,
+        /// What is done, the same word each time it is done.
+        name: &'static str,
+    },
+    /// A stretch of work is over, well or not.
+    Over {
+        /// Number of the stretch.
+        span: u64,
+    },
 }
 
 /// Takes events and draws, writes or keeps them.
@@ -161,6 +173,15 @@ impl Reporter {
     /// A detail for the curious and for the log.
     pub fn detail(&self, text: impl Into<String>) {
         self.send(&Event::Detail { text: text.into() });
+    }
+
+    /// Does `work` and lets whoever measures know how long it took.
+    pub fn timed<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let span = self.next_task.fetch_add(1, Ordering::Relaxed);
+        self.send(&Event::Began { span, name });
+        let done = work();
+        self.send(&Event::Over { span });
+        done
     }
 
     /// Work with a known unit begins; it ends when the returned [`Task`] is dropped.

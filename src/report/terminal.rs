@@ -70,7 +70,7 @@ impl Sink for Terminal {
                 self.say(&format!("  {} {text}", self.paint("33", "warning:")))
             }
             Event::Detail { text } if self.details => self.say(&format!("  {text}")),
-            Event::Detail { .. } => {}
+            Event::Detail { .. } | Event::Began { .. } | Event::Over { .. } => {}
             Event::Started {
                 task,
                 label,

@@ -14,6 +14,8 @@ const TOP: u32 = 14;
 const BOTTOM: u32 = HEIGHT - 30;
 /// Labels of curves keep this distance.
 pub const APART: f64 = 15.0;
+/// Marks of one curve keep this distance: where there are more values than that, the line tells of them.
+const MARKS_APART: f64 = 12.0;
 
 /// A place along the axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +88,7 @@ pub struct Line {
     pub label_at: f64,
     /// Its parts, each a list of points.
     pub runs: Vec<String>,
-    /// A mark at each value.
+    /// Marks at its values, as far as there is room for them.
     pub marks: Vec<Mark>,
 }
 
@@ -185,8 +187,9 @@ impl Scale {
     }
 }
 
-/// The next of 0.1, 0.2, 0.5, 1, 2, 5, 10 …
-fn round_step(step: f64) -> f64 {
+/// The next of 0.1, 0.2, 0.5, 1, 2, 5, 10 … that is not below `step`.
+#[must_use]
+pub fn round_step(step: f64) -> f64 {
     let mut candidate = 0.1;
     for factor in [2.0, 2.5, 2.0].into_iter().cycle().take(18) {
         if candidate >= step {
@@ -203,6 +206,7 @@ fn tenth(value: f64) -> f64 {
 
 fn line(curve: &Curve, class: &'static str, places: &[Place], scale: &Scale) -> Line {
     let mut marks: Vec<Mark> = Vec::new();
+    let mut last = None;
     let mut runs: Vec<Vec<String>> = vec![Vec::new()];
     for (number, (place, value)) in places.iter().zip(&curve.values).enumerate() {
         if curve.breaks.contains(&number) {
@@ -210,7 +214,10 @@ fn line(curve: &Curve, class: &'static str, places: &[Place], scale: &Scale) -> 
         }
         if let Some(value) = value {
             let (x, y) = (across_at(place.at), scale.y(*value));
-            marks.push(Mark { x, y });
+            if marks.last().is_none_or(|mark| x - mark.x >= MARKS_APART) {
+                marks.push(Mark { x, y });
+            }
+            last = Some(y);
             runs.last_mut()
                 .into_iter()
                 .for_each(|run| run.push(format!("{x},{y}")));
@@ -219,7 +226,7 @@ fn line(curve: &Curve, class: &'static str, places: &[Place], scale: &Scale) -> 
     Line {
         class,
         label: curve.label.clone(),
-        label_at: marks.last().map_or(0.0, |mark| mark.y) + 4.0,
+        label_at: last.unwrap_or_default() + 4.0,
         runs: runs
             .iter()
             .filter(|run| run.len() > 1)
@@ -244,9 +251,15 @@ fn keep_apart(lines: &mut [Line]) {
 }
 
 fn numbers(places: &[Place], curves: &[Curve]) -> Vec<Vec<String>> {
+    // Counts have no decimals.
+    let whole = |curve: &Curve| {
+        let mut values = curve.values.iter().flatten();
+        values.all(|value| value.fract() == 0.0)
+    };
     let cell = |curve: &Curve, number: usize| {
         let value = curve.values.get(number).copied().flatten();
-        value.map_or_else(String::new, |value| format!("{value:.2}"))
+        let digits = if whole(curve) { 0 } else { 2 };
+        value.map_or_else(String::new, |value| format!("{value:.digits$}"))
     };
     let row = |(number, place): (usize, &Place)| {
         let cells = curves.iter().map(|curve| cell(curve, number));
@@ -306,5 +319,28 @@ mod tests {
         let labels: Vec<&str> = plot.x.iter().map(|tick| tick.label.as_str()).collect();
         assert_eq!(labels, ["0", "2", "4"]);
         assert_eq!(plot.numbers[1], ["1", ""]);
+    }
+
+    #[test]
+    fn marks_of_many_values_do_not_crowd() {
+        let place = |number: u32| Place {
+            at: f64::from(number) / 100.0,
+            label: number.to_string(),
+            shown: number.is_multiple_of(50),
+        };
+        let curve = Curve {
+            label: "at once".to_owned(),
+            values: (0..=100).map(|value| Some(f64::from(value))).collect(),
+            breaks: Vec::new(),
+        };
+        let places: Vec<Place> = (0..=100).map(place).collect();
+        let plot = Plot::new("Many", String::new(), "second", &places, &[curve]);
+        let line = &plot.lines[0];
+        assert_eq!(line.runs[0].split(' ').count(), 101);
+        for pair in line.marks.windows(2) {
+            assert!(pair[1].x - pair[0].x >= MARKS_APART);
+        }
+        // The label stands by the last value, marked or not.
+        assert!((line.label_at - f64::from(TOP) - 4.0).abs() < 0.2);
     }
 }
