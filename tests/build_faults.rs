@@ -120,7 +120,23 @@ fn a_good_build_names_its_products() {
     assert!(modules.is_dir() && modules.join("build").symlink_metadata().is_err());
     assert_eq!(compiled.stats.units, 1);
     let log = std::fs::read_to_string(compiled.log).expect("a log");
-    assert!(log.starts_with("  CC      init/main.o\n"), "{log}");
+    assert!(
+        log.contains("make begins: compile\n  CC      init/main.o\n"),
+        "{log}"
+    );
+    let phases: Vec<&str> = compiled
+        .trace
+        .phases
+        .iter()
+        .map(|phase| phase.name.as_str())
+        .collect();
+    assert_eq!(phases, ["syncconfig", "compile", "modules_install"]);
+    let step = &compiled.trace.steps[0];
+    assert_eq!(
+        (step.target.as_str(), step.end),
+        ("init/main.o", None),
+        "nothing was written"
+    );
     drop(yard);
 }
 

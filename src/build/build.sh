@@ -1,5 +1,5 @@
 # Compiles a kernel: $1 the make targets, $2 the folder for the modules, then make's arguments.
-# Standard output is kbuild's, and one last line for wslk.
+# Standard output is kbuild's, with a line for wslk before each run of make, and one at the end.
 set -eu
 targets=$1 modules=$2
 shift 2
@@ -11,13 +11,16 @@ esac
 # kconfig tells the kernel's version in a comment of the header that every file includes. Without it the compiler
 # cache takes an object of the last point release for one of this, if nothing else is new to it.
 if ! [ include/config/auto.conf -nt .config ]; then
+    echo 'make begins: syncconfig'
     make "$@" syncconfig
     sed -i 's/^\( \* .*\) [^ ]* Kernel Configuration$/\1 Kernel Configuration/' include/generated/autoconf.h
 fi
+echo 'make begins: compile'
 # shellcheck disable=SC2086 # one word a target
 make "$@" $targets
 case " $targets " in
 *' modules '*)
+    echo 'make begins: modules_install'
     # Without their DWARF the modules are a tenth of the size; BTF stays, strip takes it for data.
     make "$@" INSTALL_MOD_PATH="$modules" INSTALL_MOD_STRIP=1 modules_install
     # Links to /build and /src mean nothing where the modules go.

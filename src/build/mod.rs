@@ -23,6 +23,7 @@ mod progress;
 mod reasons;
 mod run;
 mod solver;
+mod trace;
 mod underway;
 mod units;
 
@@ -43,6 +44,7 @@ pub use self::plan::BuildPlan;
 pub use self::reasons::{MissKind, MissReason};
 pub use self::run::{Compiled, Stats, forget, run};
 pub use self::solver::KconfigSolver;
+pub use self::trace::{Asked, Phase, Step, Trace};
 
 /// Why there is no kernel.
 #[derive(Debug, thiserror::Error)]

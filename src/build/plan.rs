@@ -19,7 +19,9 @@ pub(super) const SOURCE: &str = "/src";
 /// Where a job sees the build tree.
 pub(super) const BUILD: &str = "/build";
 /// Where a job puts the modules.
-const MODULES: &str = "/modules";
+pub(super) const MODULES: &str = "/modules";
+/// How the lines begin with which [`SCRIPT`] tells the runs of make apart.
+pub(super) const PHASE_MARK: &str = "make begins: ";
 /// The line with which [`SCRIPT`] tells the release string.
 pub(super) const RELEASE_MARK: &str = "kernelrelease is ";
 

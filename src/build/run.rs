@@ -12,11 +12,13 @@ use crate::exec::Output;
 use crate::files::{self, FileError};
 use crate::report::Reporter;
 
+use super::ccache_log::Call;
 use super::failure::{Cause, Clues};
-use super::plan::{BuildPlan, RELEASE_MARK, image_path};
+use super::plan::{BuildPlan, PHASE_MARK, RELEASE_MARK, image_path};
 use super::progress::{Progress, units_on_disk};
+use super::trace::{Recorder, Trace};
 use super::underway::Underway;
-use super::{BuildError, Builder, CacheStats, cache_record, ccache_log, units};
+use super::{BuildError, Builder, CacheStats, CompilerCache, cache_record, ccache_log, units};
 
 /// From here on an exit status says that a signal ended the program.
 const KILLED: i32 = 128;
@@ -38,6 +40,8 @@ pub struct Compiled {
     pub log: PathBuf,
     /// What it took.
     pub stats: Stats,
+    /// What make did meanwhile.
+    pub trace: Trace,
 }
 
 /// What a compilation took.
@@ -69,8 +73,7 @@ pub fn run(
             "an earlier run was cut off; the {removed} files that it wrote last are made again"
         ));
     }
-    prepare(plan)?;
-    let kept = units_on_disk(&plan.tree());
+    let kept = reporter.timed("preparation", || prepare(plan))?;
     if kept > 0 {
         reporter.note(format!(
             "going on from {kept} object files of an earlier run"
@@ -88,20 +91,25 @@ pub fn run(
     if output.status != Some(0) {
         return Err(judge(plan, builder, heard.clues, &output));
     }
-    remember_units(plan);
-    let cache = cache_stats(plan, &heard.release);
+    let calls = calls(plan);
+    let trace = heard.recorder.finish(plan, kept, &calls);
+    let cache = reporter.timed("reasons of misses", || {
+        remember_units(plan);
+        let told = |cache| cache_stats(plan, cache, &calls, &heard.release);
+        plan.ccache.as_ref().map(told)
+    });
     let stats = Stats {
         units: heard.units,
         kept,
         seconds: started.elapsed().as_secs_f64(),
         cache,
     };
-    collect(plan, &heard.release, stats)
+    collect(plan, &heard.release, stats, trace)
 }
 
 /// Folders, an empty staging folder, and the configuration; an unchanged one keeps its time, or make
-/// would do its work again.
-fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
+/// would do its work again. Tells how many object files are there already.
+fn prepare(plan: &BuildPlan) -> Result<u64, BuildError> {
     files::create_dir(&plan.tree())?;
     files::remove_dir(&plan.staged())?;
     files::create_dir(&plan.staged())?;
@@ -120,19 +128,27 @@ fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
     if files::read_if_there(&path)?.as_deref() != Some(&plan.config) {
         files::replace(&path, &plan.config)?;
     }
-    Ok(())
+    Ok(units_on_disk(&plan.tree()))
 }
 
-/// How the compiler cache did, as it told itself. A log that is not there was of a build that compiled nothing.
-fn cache_stats(plan: &BuildPlan, release: &str) -> Option<CacheStats> {
-    let cache = plan.ccache.as_ref()?;
+/// What the compiler cache was asked, as it told itself. A log that is not there was of a build that compiled nothing.
+fn calls(plan: &BuildPlan) -> Vec<Call> {
     // A name of a file that is no text must not cost all the rest.
     let told = fs::read(plan.tree().join(ccache_log::FILE)).unwrap_or_default();
-    let calls = ccache_log::parse(&String::from_utf8_lossy(&told));
-    Some(CacheStats {
-        reasons: cache_record::explain(plan, cache, &calls, release),
-        ..CacheStats::of(&calls)
-    })
+    ccache_log::parse(&String::from_utf8_lossy(&told))
+}
+
+/// How the compiler cache did.
+fn cache_stats(
+    plan: &BuildPlan,
+    cache: &CompilerCache,
+    calls: &[Call],
+    release: &str,
+) -> CacheStats {
+    CacheStats {
+        reasons: cache_record::explain(plan, cache, calls, release),
+        ..CacheStats::of(calls)
+    }
 }
 
 /// What the lines of make told.
@@ -140,11 +156,13 @@ struct Heard {
     clues: Clues,
     release: String,
     units: u64,
+    recorder: Recorder,
 }
 
-/// Hears make: log, progress, clues.
+/// Hears make: log, progress, clues, and what it did when.
 struct Listener {
     log: File,
+    recorder: Recorder,
     progress: Progress,
     clues: Clues,
     release: String,
@@ -159,6 +177,7 @@ impl Listener {
         let progress = Progress::start(reporter, Some(expected(plan).max(done)), done);
         Ok(Self {
             log,
+            recorder: Recorder::start(),
             progress,
             clues: Clues::default(),
             release: String::new(),
@@ -169,18 +188,21 @@ impl Listener {
         // One write a line, so that the log tells the truth also of a hang or a kill. A log that
         // cannot be written must not stop a build; a disk full for it is full for make too.
         let _unwritten = self.log.write_all(format!("{line}\n").as_bytes());
+        self.recorder.take(line);
         if let Some(release) = line.strip_prefix(RELEASE_MARK) {
             release.trim().clone_into(&mut self.release);
-        } else if !self.progress.take(line) {
+        } else if !line.starts_with(PHASE_MARK) && !self.progress.take(line) {
             self.clues.take(line);
         }
     }
 
-    fn finish(self) -> Heard {
+    fn finish(mut self) -> Heard {
+        self.recorder.stop();
         Heard {
             clues: self.clues,
             release: self.release,
             units: self.progress.finish(),
+            recorder: self.recorder,
         }
     }
 }
@@ -266,7 +288,12 @@ fn full_disk(plan: &BuildPlan) -> PathBuf {
 }
 
 /// Names the products, and makes sure that they are there and of the planned configuration.
-fn collect(plan: &BuildPlan, release: &str, stats: Stats) -> Result<Compiled, BuildError> {
+fn collect(
+    plan: &BuildPlan,
+    release: &str,
+    stats: Stats,
+    trace: Trace,
+) -> Result<Compiled, BuildError> {
     let tree = plan.tree();
     let config = tree.join(".config");
     let changed = first_difference(&plan.config, &files::read(&config)?);
@@ -284,6 +311,7 @@ fn collect(plan: &BuildPlan, release: &str, stats: Stats) -> Result<Compiled, Bu
         release: release.to_owned(),
         log: plan.log(),
         stats,
+        trace,
     };
     let index = compiled
         .modules_dir
