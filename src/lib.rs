@@ -11,7 +11,7 @@
 //! stage takes the product types of the stages before it. `tests/architecture.rs` holds us to that.
 //!
 //! - edge: [`cli`] (the only one that knows clap)
-//! - composition: [`pipeline`] (the order of stages), [`nightly`] (it, for every new tag), [`settings`], [`status`], [`doctor`], [`error`], [`exit`]
+//! - composition: [`pipeline`] (the order of stages), [`nightly`] (it, for every new tag), [`settings`], [`timings`] (where a build's time went), [`status`], [`doctor`], [`error`], [`exit`]
 //! - stages: [`source`] → [`kconfig`] → [`build`] → [`artefact`] → [`smoke`] → [`boot`] → [`publish`] → [`install`]
 //! - beside them: [`probe`] (what this machine and its GPU can do, each trial in a process of its own)
 //! - Windows side: [`wsl`] (its paths and programs, and `.wslconfig` by WSL's own grammar)
@@ -27,6 +27,7 @@ pub mod exit;
 pub mod pipeline;
 pub mod settings;
 pub mod status;
+pub mod timings;
 
 pub mod source;
 

@@ -14,6 +14,7 @@ use crate::files;
 use crate::kconfig::Audit;
 use crate::report::size;
 use crate::smoke::{Compared, Comparison, ScenarioReport};
+use crate::timings::Written;
 
 /// A build and what is known of it.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,9 @@ pub(super) struct Proof<'a> {
     contract: Contract,
     boot: Option<&'a BootReport>,
     scenarios: &'a [ScenarioReport],
+    /// Where its time went, if that was written down now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timings: Option<&'a Written>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +59,7 @@ impl<'a> Proof<'a> {
             contract: Contract::from(&audit),
             boot,
             scenarios,
+            timings: None,
         })
     }
 
@@ -114,6 +119,9 @@ impl<'a> Proof<'a> {
         ));
         if let Some(cache) = self.cache() {
             rows.push(row("compiler cache", cache.to_string()));
+        }
+        if let Some(timings) = self.timings {
+            rows.push(row("timings", timings.page.display().to_string()));
         }
         rows.push(row("files", self.folder.clone()));
         rows

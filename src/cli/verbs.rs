@@ -14,7 +14,7 @@ use crate::boot::BootReport;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files;
-use crate::pipeline::{self, Controlled, Goal};
+use crate::pipeline::{self, Controlled, Extras, Goal};
 use crate::settings::{Overrides, Settings};
 use crate::smoke::{Comparison, Tampered, TamperedRow, Worth};
 use crate::source::{RemoteTag, SourceTree};
@@ -136,15 +136,20 @@ pub(super) fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Er
 
 pub(super) fn build(session: &Session<'_>, args: BuildArgs) -> Result<(), Error> {
     let settings = session.settings(overrides!(args.kernel, args.guest))?;
+    let extras = Extras {
+        boot: !args.no_boot,
+        timings: args.timings,
+    };
     let goal = Goal::Build {
         want: args.tag,
-        boot: !args.no_boot,
+        extras,
     };
     if only_looked(session, &settings, &goal)? {
         return Ok(());
     }
-    let built = pipeline::build(&session.context, &settings, args.tag, !args.no_boot)?;
-    let proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
+    let built = pipeline::build(&session.context, &settings, args.tag, extras)?;
+    let mut proof = proof::Proof::new(&built.build, built.fresh, built.report.as_ref())?;
+    proof.timings = built.timings.as_ref();
     let done = if built.fresh {
         "built"
     } else {

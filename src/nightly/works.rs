@@ -16,7 +16,7 @@ use crate::kconfig::Profiles;
 use crate::kconfig::drift::{Change, Kind};
 use crate::pipeline::drift::{Drifted, Version};
 use crate::pipeline::publication::{self, Wish};
-use crate::pipeline::{self, Context, Controlled};
+use crate::pipeline::{self, Context, Controlled, Extras};
 use crate::publish::Outlet;
 use crate::report::Lines;
 use crate::settings::Settings;
@@ -111,7 +111,7 @@ impl Task<'_> {
     }
 
     fn built(&self) -> Result<Build, Error> {
-        let built = pipeline::build(&self.context, self.settings, self.want(), false)?;
+        let built = pipeline::build(&self.context, self.settings, self.want(), Extras::default())?;
         Ok(built.build)
     }
 }

@@ -126,6 +126,6 @@ fn stock_of(
     let store = Store::new(&context.home);
     match prepared.known(context, &store)? {
         Some(build) => Ok(build),
-        None => prepared.make(context, &settings, &store),
+        None => Ok(prepared.make(context, &settings, &store)?.build),
     }
 }

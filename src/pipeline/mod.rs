@@ -14,6 +14,7 @@ pub mod probe;
 pub mod publication;
 pub mod running;
 mod tampered;
+mod timing;
 pub mod trial;
 pub mod verify;
 pub mod windows;
@@ -26,6 +27,7 @@ use self::doors::GuestToolsDoor;
 pub use self::outlook::{Goal, Step, outlook};
 use self::prepared::Prepared;
 pub use self::tampered::boot_tampered;
+use self::timing::Timing;
 use crate::artefact::{Build, BuildRef, Store};
 use crate::boot::{self, BootReport, GuestTools, Stand, Subject};
 use crate::build::{Builder, Engine, Image};
@@ -40,6 +42,7 @@ use crate::settings::Settings;
 use crate::source::{
     self, FetchRequest, Patience, RemoteTag, Series, SourceTree, Sources, TagQuery,
 };
+use crate::timings::{self, Written};
 
 /// What every stage works with.
 #[derive(Debug, Clone)]
@@ -86,6 +89,17 @@ pub struct Built {
     pub fresh: bool,
     /// The evidence of its boot test, unless none was wanted.
     pub report: Option<BootReport>,
+    /// Where its time went, if that was wanted and there was anything to time.
+    pub timings: Option<Written>,
+}
+
+/// What a build comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Its boot test.
+    pub boot: bool,
+    /// Where its time went.
+    pub timings: bool,
 }
 
 /// The tags of the upstream, newest first.
@@ -143,23 +157,32 @@ pub fn build(
     context: &Context,
     settings: &Settings,
     want: Option<TagQuery>,
-    boot: bool,
+    extras: Extras,
 ) -> Result<Built, Error> {
     let _lock = context.lock()?;
+    let timing = extras.timings.then(Timing::start);
+    let watched = timing.as_ref().map(|timing| timing.watched(context));
+    let context = watched.as_ref().unwrap_or(context);
     let prepared = Prepared::new(context, settings, want)?;
     let store = Store::new(&context.home);
-    let (build, fresh) = match prepared.known(context, &store)? {
-        Some(build) => (build, false),
-        None => (prepared.make(context, settings, &store)?, true),
+    let (build, trace) = match prepared.known(context, &store)? {
+        Some(build) => (build, None),
+        None => {
+            let made = prepared.make(context, settings, &store)?;
+            (made.build, Some(made.trace))
+        }
     };
-    let report = match boot {
-        true => Some(proof(context, settings, &prepared.builder, &build)?),
-        false => None,
-    };
+    let report = extras
+        .boot
+        .then(|| proof(context, settings, &prepared.builder, &build))
+        .transpose();
+    // Also where the boot test failed: the build is there.
+    let timings = timing.and_then(|timing| timing.write(context, &build, trace.as_ref()));
     Ok(Built {
+        fresh: trace.is_some(),
         build,
-        fresh,
-        report,
+        report: report?,
+        timings,
     })
 }
 
@@ -182,7 +205,9 @@ fn fetch_locked(
     want: Option<TagQuery>,
 ) -> Result<SourceTree, Error> {
     let request = request(settings, want);
-    Ok(source::fetch(&request, &sources(context, settings))?)
+    let sources = sources(context, settings);
+    let fetched = || source::fetch(&request, &sources);
+    Ok(context.reporter.timed("fetch", fetched)?)
 }
 
 fn request(settings: &Settings, want: Option<TagQuery>) -> FetchRequest {
@@ -214,9 +239,11 @@ fn engine(context: &Context, settings: &Settings) -> Result<Engine, Error> {
 }
 
 fn builder(context: &Context, settings: &Settings) -> Result<Builder, Error> {
-    let engine = engine(context, settings)?;
-    let image = Image::ensure(&engine, &context.reporter)?;
-    Ok(Builder::new(engine, image, settings.limits, &context.home))
+    context.reporter.timed("builder", || {
+        let engine = engine(context, settings)?;
+        let image = Image::ensure(&engine, &context.reporter)?;
+        Ok(Builder::new(engine, image, settings.limits, &context.home))
+    })
 }
 
 /// The architecture that kernels are built for: this machine's.
@@ -274,6 +301,18 @@ fn boot_test_into(
     context
         .reporter
         .stage("boot", build.manifest().release.clone());
+    context.reporter.timed(timings::BOOT_TEST, || {
+        boot_tested(out, context, settings, builder, build)
+    })
+}
+
+fn boot_tested(
+    out: &Path,
+    context: &Context,
+    settings: &Settings,
+    builder: &Builder,
+    build: &Build,
+) -> Result<BootReport, Error> {
     build.verify()?;
     builder.remove_leftovers(&context.reporter)?;
     let tools = GuestTools::from(

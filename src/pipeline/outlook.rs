@@ -3,16 +3,19 @@
 //! In: settings and a [`Goal`]. Out: [`Step`]s. Reads what is on disk, asks the engine what it has and a
 //! git remote for its tags. Must not write, and takes no lock.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::prepared::Prepared;
-use super::{Context, engine, request, sources, subject};
+use super::{Context, Extras, engine, request, sources, subject};
 use crate::artefact::{Build, BuildRef, Lookup, Store};
 use crate::boot;
 use crate::build::{Builder, EngineKind, Image, Recipe};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::source::{self, SourceOutlook, SourceTree, TagQuery};
+use crate::timings::Written;
 
 /// How far a run would go.
 #[derive(Debug, Clone)]
@@ -25,8 +28,8 @@ pub enum Goal {
     Build {
         /// Which release.
         want: Option<TagQuery>,
-        /// Whether it is to be boot-tested.
-        boot: bool,
+        /// What it is to come with.
+        extras: Extras,
     },
     /// A boot test of a build that is there.
     Boot(BuildRef),
@@ -82,7 +85,7 @@ pub fn outlook(context: &Context, settings: &Settings, goal: &Goal) -> Result<Ve
             steps.push(Step::needed("config", [what.to_owned()]));
             steps
         }),
-        Goal::Build { want, boot } => look_at_build(context, settings, *want, *boot),
+        Goal::Build { want, extras } => look_at_build(context, settings, *want, *extras),
         Goal::Boot(name) => {
             let build = Store::new(&context.home).find(name)?;
             let (builder, _) = look_at_builder(context, settings)?;
@@ -95,13 +98,15 @@ fn look_at_build(
     context: &Context,
     settings: &Settings,
     want: Option<TagQuery>,
-    boot: bool,
+    Extras { boot, timings }: Extras,
 ) -> Result<Vec<Step>, Error> {
     let (mut steps, ready) = before_build(context, settings, want)?;
     let Some((tree, builder)) = ready else {
         let what = "decided by what comes; compiled if there is no such build yet";
         steps.push(Step::needed("build", [what.to_owned()]));
         steps.extend(boot.then(|| Step::needed("boot test", [scenarios(settings)])));
+        let folder = context.home.builds().join("BUILD");
+        steps.extend(timings.then(|| timed(Some(folder))));
         return Ok(steps);
     };
     let prepared = Prepared::of(settings, tree, builder)?;
@@ -115,6 +120,8 @@ fn look_at_build(
         let what = format!("{} would be compiled by {jobs} jobs at once", prepared.id);
         steps.push(Step::needed("build", std::iter::once(what).chain(reasons)));
     }
+    let folder = context.home.builds().join(prepared.id.as_str());
+    let new = !matches!(lookup, Lookup::Unchanged(_));
     match lookup {
         _ if !boot => {}
         Lookup::Unchanged(build) if build.is_proven()? => {
@@ -126,7 +133,19 @@ fn look_at_build(
         Lookup::Unchanged(build) => steps.push(boot_test(settings, &build)?),
         _ => steps.push(Step::needed("boot test", [scenarios(settings)])),
     }
+    steps.extend(timings.then(|| timed(new.then_some(folder))));
     Ok(steps)
+}
+
+/// What would be written of where the time went; nothing for a build that is there.
+fn timed(folder: Option<PathBuf>) -> Step {
+    match folder.map(|folder| Written::in_folder(&folder)) {
+        Some(Written { page, data }) => {
+            let what = [page, data].map(|path| format!("{} would be written", path.display()));
+            Step::needed("timings", what)
+        }
+        None => Step::done("timings", "nothing to time".to_owned()),
+    }
 }
 
 /// The steps before the compiler, and what it takes, where that is here.

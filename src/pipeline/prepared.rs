@@ -13,7 +13,7 @@ use crate::artefact::{
     self, Build, BuildId, DiskRequest, Draft, Inputs, Lookup, Manifest, RunDetails, SourceFacts,
     Store,
 };
-use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver};
+use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Trace};
 use crate::error::Error;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
@@ -48,6 +48,14 @@ pub(super) struct Prepared {
     arch: Arch,
 }
 
+/// A build that was made just now.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) build: Build,
+    /// What make did meanwhile.
+    pub(super) trace: Trace,
+}
+
 impl Prepared {
     pub(super) fn new(
         context: &Context,
@@ -58,7 +66,8 @@ impl Prepared {
         let fragments = wishes(settings)?;
         let tree = super::fetch_locked(context, settings, want)?;
         let builder = super::builder(context, settings)?;
-        Self::with(settings, tree, builder, fragments)
+        let decided = || Self::with(settings, tree, builder, fragments);
+        context.reporter.timed("inputs", decided)
     }
 
     /// Decides everything about a tree that is here, without touching anything.
@@ -160,7 +169,8 @@ impl Prepared {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
-        Ok(kconfig::resolve(&request, &door, &context.reporter)?)
+        let resolved = || kconfig::resolve(&request, &door, &context.reporter);
+        Ok(context.reporter.timed("config", resolved)?)
     }
 
     /// The configuration and what it was made from, whether or not the contract is kept.
@@ -191,7 +201,8 @@ impl Prepared {
     /// The tree that is built: the fetched one with the patches in.
     fn patched(&self, context: &Context, settings: &Settings) -> Result<SourceTree, Error> {
         let sources = super::sources(context, settings);
-        Ok(source::apply_patches(&self.tree, &self.patches, &sources)?.tree)
+        let patched = || source::apply_patches(&self.tree, &self.patches, &sources);
+        Ok(context.reporter.timed("patch", patched)?.tree)
     }
 
     fn config_request(
@@ -234,8 +245,10 @@ impl Prepared {
         context: &Context,
         settings: &Settings,
     ) -> Result<KernelConfig, Error> {
+        let reporter = &context.reporter;
         thread::scope(|scope| {
-            let verified = scope.spawn(|| self.tree.verify());
+            let verified =
+                scope.spawn(|| reporter.timed("check of the tree", || self.tree.verify()));
             let config = self.configure(context, settings);
             match verified.join() {
                 Ok(verified) => verified?,
@@ -251,7 +264,7 @@ impl Prepared {
         context: &Context,
         settings: &Settings,
         store: &Store,
-    ) -> Result<Build, Error> {
+    ) -> Result<Made, Error> {
         let started = Instant::now();
         let config = self.configure_what_is_there(context, settings)?;
         let compiled = self.compile(context, settings, &config)?;
@@ -276,7 +289,11 @@ impl Prepared {
             finished: 0,
             cache: compiled.stats.cache.clone(),
         };
-        Ok(draft.publish(manifest, run)?)
+        let published = || draft.publish(manifest, run);
+        Ok(Made {
+            build: context.reporter.timed("sums and flush", published)?,
+            trace: compiled.trace,
+        })
     }
 
     /// The compiler cache's folder, if it is wanted and there is a ccache.
@@ -328,12 +345,14 @@ impl Prepared {
         config: &KernelConfig,
         compiled: &Compiled,
     ) -> Result<(), Error> {
-        draft.copy(artefact::KERNEL, &compiled.bzimage)?;
-        draft.copy(artefact::SYSTEM_MAP, &compiled.system_map)?;
-        draft.copy(artefact::CONFIG, &compiled.config)?;
-        draft.write(artefact::BASE_CONFIG, &config.base)?;
-        draft.write(artefact::AUDIT, config.audit.to_json())?;
-        self.list_packages(draft)?;
+        context.reporter.timed("copy", || -> Result<(), Error> {
+            draft.copy(artefact::KERNEL, &compiled.bzimage)?;
+            draft.copy(artefact::SYSTEM_MAP, &compiled.system_map)?;
+            draft.copy(artefact::CONFIG, &compiled.config)?;
+            draft.write(artefact::BASE_CONFIG, &config.base)?;
+            draft.write(artefact::AUDIT, config.audit.to_json())?;
+            self.list_packages(draft)
+        })?;
         if let Some(modules) = &compiled.modules_dir {
             let request = DiskRequest {
                 modules,
@@ -341,7 +360,8 @@ impl Prepared {
                 time: 0,
                 target: &draft.path(artefact::MODULES_DISK),
             };
-            artefact::write_modules_disk(&request, &self.builder, &context.reporter)?;
+            let disk = || artefact::write_modules_disk(&request, &self.builder, &context.reporter);
+            context.reporter.timed("modules disk", disk)?;
         }
         Ok(())
     }

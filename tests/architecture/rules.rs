@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["publish"],
     &["install"],
     &[
-        "settings", "status", "doctor", "error", "exit", "pipeline", "nightly",
+        "settings", "timings", "status", "doctor", "error", "exit", "pipeline", "nightly",
     ],
     &["cli"],
     &["main", "lib"],
@@ -50,7 +50,10 @@ const NOT_FOR_RESCUES: &[&str] = &["arrival", "preflight", "check", "clean", "re
 /// in one place, and so that its types do not spread.
 const OWNERS: &[(&str, &[&str])] = &[
     // Pages for people.
-    ("askama", &["probe/page", "nightly/site/page"]),
+    (
+        "askama",
+        &["probe/page", "nightly/site/page", "timings/page"],
+    ),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     // Files that a child must not inherit.

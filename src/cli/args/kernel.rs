@@ -74,6 +74,9 @@ pub struct BuildArgs {
     /// Do not boot-test what was built.
     #[arg(long)]
     pub no_boot: bool,
+    /// Write where the time went into the build's folder: timings.html and timings.json.
+    #[arg(long)]
+    pub timings: bool,
 }
 
 /// `wslk boot`

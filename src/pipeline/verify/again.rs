@@ -108,7 +108,7 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
     // The release string carries the name; another image must not show in it.
     prepared.id = build.id().clone();
     let store = Store::new(&Home::new(scratch.path().join("home"), scratch.path()));
-    let again = prepared.make(&elsewhere, &settings, &store)?;
+    let again = prepared.make(&elsewhere, &settings, &store)?.build;
     let mut differences = differences(&build, &again)?;
     if differences.is_empty() && with.is_empty() {
         differences.extend(of_manifests(&build, &again)?);
