@@ -43,6 +43,31 @@ impl Sha256 {
             .map_err(|source| FileError::new("read", path, source))
     }
 
+    /// HMAC-SHA256 (RFC 2104): the digest of `parts`, one after the other, that only who knows `secret` can make.
+    #[must_use]
+    pub fn keyed(secret: &[u8], parts: &[&[u8]]) -> Self {
+        /// What SHA-256 takes at a time.
+        const BLOCK: usize = 64;
+        let mut key = [0; BLOCK];
+        match secret.len() {
+            ..=BLOCK => key[..secret.len()].copy_from_slice(secret),
+            _ => key[..32].copy_from_slice(&Self::of(secret).0),
+        }
+        let mut inner = Hasher::default();
+        inner.update(&key.map(|byte| byte ^ 0x36));
+        parts.iter().for_each(|part| inner.update(part));
+        let mut outer = Hasher::default();
+        outer.update(&key.map(|byte| byte ^ 0x5c));
+        outer.update(&inner.finish().0);
+        outer.finish()
+    }
+
+    /// The digest as it is.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first `digits` hexadecimal digits, for names that people read.
     #[must_use]
     pub fn short(&self, digits: usize) -> String {
@@ -133,6 +158,22 @@ mod tests {
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse(), Ok(digest));
         assert_eq!(digest.short(8), "e3b0c442");
+    }
+
+    /// RFC 4231, test cases 2 and 6.
+    #[test]
+    fn a_keyed_digest_is_an_hmac() {
+        let said = b"what do ya want for nothing?";
+        let (one, other) = said.split_at(7);
+        assert_eq!(
+            Sha256::keyed(b"Jefe", &[one, other]).to_string(),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        let said = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        assert_eq!(
+            Sha256::keyed(&[0xaa; 131], &[said]).to_string(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
     }
 
     #[test]
