@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wslk::build::{
     self, BuildError, BuildPlan, Builder, CompilerCache, Engine, EngineChoice, Image,
-    KconfigSolver, Limits,
+    KconfigSolver, Limits, SharedCache,
 };
 use wslk::exec::Duct;
 use wslk::home::Home;
@@ -117,6 +117,7 @@ impl Yard {
             ccache: Some(CompilerCache {
                 folder: self.home.ccache(),
                 toolchain: builder.toolchain().expect("packages"),
+                shared: SharedCache::default(),
             }),
             silence: BuildPlan::SILENCE,
         }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ServerStats;
 use super::reasons::MissReason;
 
 /// The log's name in a build tree.
@@ -40,7 +41,7 @@ pub struct Call {
 }
 
 /// How the compiler cache did in one build.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CacheStats {
     /// Found by the content of the source and its headers, without preprocessing.
     pub direct: u64,
@@ -48,10 +49,10 @@ pub struct CacheStats {
     pub preprocessed: u64,
     /// Not found, so compiled.
     pub misses: u64,
-    /// Those of the found that came from the remote storage.
+    /// Those of the found that came from a shared cache.
     #[serde(default)]
     pub remote: u64,
-    /// Calls for which the remote storage failed.
+    /// Calls that could not ask for the shared cache at all.
     #[serde(default)]
     pub remote_failures: u64,
     /// Calls that are no case for a cache, by ccache's own word for why. kbuild's questions to the compiler are most
@@ -61,10 +62,13 @@ pub struct CacheStats {
     /// Why there were misses: the reasons with the most objects, those first.
     #[serde(default)]
     pub reasons: Vec<MissReason>,
+    /// What became of each server of the shared cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStats>,
 }
 
 impl CacheStats {
-    /// The sums over calls; without reasons.
+    /// The sums over calls; without reasons and servers.
     #[must_use]
     pub(super) fn of(calls: &[Call]) -> Self {
         let mut stats = Self::default();
@@ -125,12 +129,12 @@ impl fmt::Display for CacheStats {
             )?;
         }
         if self.remote > 0 {
-            write!(f, ", {} of them remote", self.remote)?;
+            write!(f, ", {} of them shared", self.remote)?;
         }
         if self.remote_failures > 0 {
             write!(
                 f,
-                "; the remote storage failed {} times",
+                "; {} could not ask for the shared cache",
                 self.remote_failures
             )?;
         }
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!((stats.remote, stats.remote_failures), (1, 1));
         assert_eq!(
             stats.to_string(),
-            "1 of 3 found (33.3 %): 1 direct, 0 preprocessed, 1 of them remote; the remote storage failed 1 times; \
+            "1 of 3 found (33.3 %): 1 direct, 0 preprocessed, 1 of them shared; 1 could not ask for the shared cache; \
              1 no case for it (called for link 1)"
         );
     }

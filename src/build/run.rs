@@ -16,9 +16,13 @@ use super::ccache_log::Call;
 use super::failure::{Cause, Clues};
 use super::plan::{BuildPlan, PHASE_MARK, RELEASE_MARK, image_path};
 use super::progress::{Progress, units_on_disk};
+use super::remote::Door;
 use super::trace::{Recorder, Trace};
 use super::underway::Underway;
-use super::{BuildError, Builder, CacheStats, CompilerCache, cache_record, ccache_log, units};
+use super::{
+    BuildError, Builder, CacheStats, CompilerCache, EngineKind, Job, cache_record, ccache_log,
+    units,
+};
 
 /// From here on an exit status says that a signal ended the program.
 const KILLED: i32 = 128;
@@ -79,10 +83,19 @@ pub fn run(
             "going on from {kept} object files of an earlier run"
         ));
     }
+    let mut door = open_door(plan, builder, reporter);
     let job = plan.job(builder);
+    let job = match &door {
+        Some(door) => door.given_to(job),
+        None => job,
+    };
     reporter.detail(builder.reproduce(&plan.again(builder, None)));
     let mut listener = Listener::new(plan, reporter, kept)?;
-    let ended = builder.job_with(&job, &mut |line| listener.take(line));
+    let ended = builder.job_with(&job, &mut |line| {
+        listener.take(line);
+        tell_news(door.as_mut(), reporter);
+    });
+    tell_news(door.as_mut(), reporter);
     let heard = listener.finish();
     let output = ended.map_err(|error| with_log(error, plan))?;
     if output.status.is_some_and(|status| status < KILLED) {
@@ -95,7 +108,7 @@ pub fn run(
     let trace = heard.recorder.finish(plan, kept, &calls);
     let cache = reporter.timed("reasons of misses", || {
         remember_units(plan);
-        let told = |cache| cache_stats(plan, cache, &calls, &heard.release);
+        let told = |cache| cache_stats(plan, cache, &calls, &heard.release, door.as_ref());
         plan.ccache.as_ref().map(told)
     });
     let stats = Stats {
@@ -144,11 +157,42 @@ fn cache_stats(
     cache: &CompilerCache,
     calls: &[Call],
     release: &str,
+    door: Option<&Door>,
 ) -> CacheStats {
     CacheStats {
         reasons: cache_record::explain(plan, cache, calls, release),
+        servers: door.map_or_else(Vec::new, Door::stats),
         ..CacheStats::of(calls)
     }
+}
+
+/// The way to the shared cache, while the job runs. A build that cannot have one goes on without.
+fn open_door(plan: &BuildPlan, builder: &Builder, reporter: &Reporter) -> Option<Door> {
+    let shared = &plan.ccache.as_ref()?.shared;
+    if shared.servers.is_empty() {
+        return None;
+    }
+    let opened = match builder.engine().kind() {
+        EngineKind::Host if !can_ask(builder) => Err(io::Error::other(
+            "this machine's ccache has no redis+unix-storage",
+        )),
+        EngineKind::Host => Door::open(shared, None),
+        EngineKind::Docker | EngineKind::Podman => Door::open(shared, Some(&plan.work)),
+    };
+    let without = |error| reporter.warn(format!("building without the shared cache: {error}"));
+    opened.map_err(without).ok()
+}
+
+/// Whether ccache knows the kind of socket that it is to ask at; where it does not, it fails every compilation. The
+/// builder image's does.
+fn can_ask(builder: &Builder) -> bool {
+    let told = builder.job(&Job::new("ccache", "ccache").arg("--version"));
+    told.is_ok_and(|told| told.text().contains("redis+unix-storage"))
+}
+
+fn tell_news(door: Option<&mut Door>, reporter: &Reporter) {
+    let news = door.map_or_else(Vec::new, Door::news);
+    news.into_iter().for_each(|text| reporter.warn(text));
 }
 
 /// What the lines of make told.

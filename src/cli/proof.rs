@@ -119,6 +119,8 @@ impl<'a> Proof<'a> {
         ));
         if let Some(cache) = self.cache() {
             rows.push(row("compiler cache", cache.to_string()));
+            let servers = cache.servers.iter();
+            rows.extend(servers.map(|server| row("shared cache", server.to_string())));
         }
         if let Some(timings) = self.timings {
             rows.push(row("timings", timings.page.display().to_string()));

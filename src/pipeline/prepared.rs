@@ -308,6 +308,7 @@ impl Prepared {
         Ok(Some(CompilerCache {
             folder: context.home.ccache(),
             toolchain: self.builder.toolchain()?,
+            shared: settings.shared_cache.clone(),
         }))
     }
 

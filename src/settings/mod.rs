@@ -43,6 +43,8 @@ pub struct Overrides {
     pub jobs: Option<u32>,
     /// `--no-ccache`
     pub ccache: Option<bool>,
+    /// `--shared-cache`, each
+    pub shared_cache: Vec<String>,
     /// `--cpus`
     pub cpus: Option<f64>,
     /// `--memory`, in MiB

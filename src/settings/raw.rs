@@ -69,6 +69,12 @@ pub struct Build {
     pub jobs: Option<u32>,
     /// Whether compilers go through ccache.
     pub ccache: Option<bool>,
+    /// Servers that machines share object files by.
+    pub shared_cache: Option<Vec<String>>,
+    /// What entries there are sealed with.
+    pub shared_cache_secret: Option<String>,
+    /// Whether to leave entries there.
+    pub shared_cache_write: Option<bool>,
     /// Processor limit.
     pub cpus: Option<f64>,
     /// Memory limit in MiB.
@@ -119,10 +125,11 @@ pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
 }
 
 fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
+    let text = &without_secrets(text);
+    let message = without_secrets(error.message());
     let span = error.span().unwrap_or(0..0);
     SettingsError::File(Box::new(FileFault {
-        message: error
-            .message()
+        message: message
             .lines()
             .next()
             .unwrap_or("not valid TOML")
@@ -133,6 +140,31 @@ fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
         text: NamedSource::new(name, text.to_owned()),
         span: SourceSpan::from(span),
     }))
+}
+
+/// `text` with asterisks for secrets: a fault is shown with its lines, to whomever. No byte moves.
+fn without_secrets(text: &str) -> String {
+    text.split_inclusive('\n').map(without_secret).collect()
+}
+
+fn without_secret(line: &str) -> String {
+    if let Some((key, value)) = line.split_once('=')
+        && key.trim() == "shared-cache-secret"
+    {
+        let hidden = "*".repeat(value.trim_end().len());
+        return format!("{key}={hidden}{}", &value[value.trim_end().len()..]);
+    }
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = after.find(['"', '\'']).unwrap_or(after.len());
+        let login = after[..end].rfind('@').unwrap_or(0);
+        shown.push_str(&"*".repeat(login));
+        rest = &after[login..];
+    }
+    shown + rest
 }
 
 fn unknown_key_advice(message: &str) -> Option<String> {
@@ -164,6 +196,29 @@ mod tests {
             };
             let found = (fault.line, fault.advice.as_deref());
             assert_eq!(found, (expected_line, Some(expected_advice)), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let table = [
+            (
+                "x = \"redis://:pw@host/1\" # why",
+                "x = \"redis://***@host/1\" # why",
+            ),
+            (
+                "[\"http://a:b@c\", 'http://d/e', 'http://é@f']\n",
+                "[\"http://***@c\", 'http://d/e', 'http://**@f']\n",
+            ),
+            (
+                "a = 1\nshared-cache-secret = \"s\"\nb",
+                "a = 1\nshared-cache-secret =****\nb",
+            ),
+            ("no@secret", "no@secret"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(without_secrets(text), shown);
+            assert_eq!(shown.len(), text.len());
         }
     }
 

@@ -10,7 +10,7 @@ use super::nightly::{self, Nightly};
 use super::raw::{self, Raw};
 use super::{Overrides, SettingsError};
 use crate::boot::BootOptions;
-use crate::build::{EngineChoice, Limits};
+use crate::build::{CacheServer, EngineChoice, Limits, SharedCache};
 use crate::kconfig::Base;
 use crate::publish::TrustedKey;
 use crate::source::{Transport, Upstream};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// Whether compilers go through ccache.
     pub ccache: bool,
+    /// Where object files of other machines are.
+    pub shared_cache: SharedCache,
     /// Limits of the build container.
     pub limits: Limits,
     /// Longest silence of a build.
@@ -76,6 +78,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         [flags.jobs, file.build.jobs, defaults.build.jobs],
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
+    let shared_cache = shared_cache(flags.shared_cache, &file.build, &defaults.build)?;
     let nightly = nightly::resolve(&flags.nightly, &file.nightly, &defaults.nightly, place)?;
     let trust = trust(file.trust.keys.unwrap_or_default(), flags.trust)?;
     let (source, config, build) = (file.source, file.config, file.build);
@@ -106,6 +109,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         )?,
         jobs: some(jobs.into()).and_then(|jobs| usize::try_from(jobs).ok()),
         ccache: pick("build.ccache", ccaches)?,
+        shared_cache,
         limits,
         silence: seconds(
             "build.silence",
@@ -123,6 +127,42 @@ fn trust(file: Vec<String>, flags: Vec<String>) -> Result<Vec<TrustedKey>, Setti
     let flags = flags.into_iter().map(|key| [Some(key), None, None]);
     let keys = file.chain(flags);
     keys.map(|key| parse("trust.keys", key)).collect()
+}
+
+/// Servers by flags stand instead of those of the file. What is wrong is shown without who logs in.
+fn shared_cache(
+    flags: Vec<String>,
+    file: &raw::Build,
+    defaults: &raw::Build,
+) -> Result<SharedCache, SettingsError> {
+    let by_flag = !flags.is_empty();
+    let flags = by_flag.then_some(flags);
+    let (key, urls) = ("build.shared-cache", &file.shared_cache);
+    let urls = pick(key, [flags, urls.clone(), defaults.shared_cache.clone()])?;
+    let server = |url: &String| {
+        let refused = |reason| {
+            let value = CacheServer::shown(url);
+            match by_flag {
+                true => SettingsError::Flag {
+                    flag: flag_of(key),
+                    value,
+                    reason,
+                },
+                false => SettingsError::Value { key, value, reason },
+            }
+        };
+        url.parse::<CacheServer>().map_err(refused)
+    };
+    let secrets = [&file.shared_cache_secret, &defaults.shared_cache_secret];
+    let [secret, none] = secrets.map(Clone::clone);
+    Ok(SharedCache {
+        servers: urls.iter().map(server).collect::<Result<_, _>>()?,
+        secret: pick("build.shared-cache-secret", [None, secret, none])?,
+        write: pick(
+            "build.shared-cache-write",
+            [None, file.shared_cache_write, defaults.shared_cache_write],
+        )?,
+    })
 }
 
 fn boot(
@@ -323,11 +363,64 @@ mod tests {
     }
 
     #[test]
+    fn servers_of_flags_stand_instead_of_those_of_the_file() {
+        let file = "[build]\nshared-cache = [\"redis://a\", \"http://b/c\"]\n\
+            shared-cache-secret = \"s\"\nshared-cache-write = false\n";
+        let settings = resolved(Overrides::default(), file).expect("fine");
+        let found = &settings.shared_cache;
+        assert_eq!(
+            (found.servers.len(), found.secret.as_str(), found.write),
+            (2, "s", false)
+        );
+        let flags = Overrides {
+            shared_cache: vec!["redis://c".to_owned()],
+            ..Overrides::default()
+        };
+        let settings = resolved(flags, file).expect("fine");
+        let shown = format!("{:?}", settings.shared_cache);
+        assert!(shown.contains("[CacheServer(redis://c:6379)]"), "{shown}");
+        let settings = resolved(Overrides::default(), "").expect("fine");
+        assert!(settings.shared_cache.servers.is_empty() && settings.shared_cache.write);
+    }
+
+    #[test]
+    fn no_password_is_in_what_is_said() {
+        let wrong = "redis://me:hidden@cache:port";
+        let flags = Overrides {
+            shared_cache: vec![wrong.to_owned()],
+            ..Overrides::default()
+        };
+        let listed = format!("[build]\nshared-cache = [\"{wrong}\"]\n");
+        for (flags, file) in [
+            (flags, ""),
+            (Overrides::default(), listed.as_str()),
+            // What is no list is shown as it stands in the file.
+            (
+                Overrides::default(),
+                "[build]\nshared-cache = \"redis://me:hidden@cache\"\n",
+            ),
+            (
+                Overrides::default(),
+                "[build]\nshared-cache-secret = 7\nshared-cache = [\"redis://me:hidden@cache\" \n",
+            ),
+        ] {
+            let error = resolved(flags, file).expect_err("refused");
+            let short = error.to_string();
+            let said = format!("{short} {:?}", miette::Report::new(error));
+            assert!(!said.contains("hidden"), "{said}");
+        }
+    }
+
+    #[test]
     fn a_bad_value_names_the_key() {
         for (file, key) in [
             ("[build]\nengine = \"lxc\"", "build.engine"),
             ("[build]\ncpus = -1.0", "build.cpus"),
             ("[trust]\nkeys = [\"RWnonsense\"]", "trust.keys"),
+            (
+                "[build]\nshared-cache = [\"cache:80\"]",
+                "build.shared-cache",
+            ),
         ] {
             let error = resolved(Overrides::default(), file).expect_err("refused");
             assert!(error.to_string().contains(key), "{error}");

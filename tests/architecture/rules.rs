@@ -85,8 +85,14 @@ const OWNERS: &[(&str, &[&str])] = &[
         "rayon",
         &["source", "kconfig", "build/cache_record", "artefact"],
     ),
-    ("reqwest", &["download", "nightly/notice"]),
-    ("rustls", &["download", "nightly/notice"]),
+    (
+        "reqwest",
+        &["download", "nightly/notice", "build/remote/http"],
+    ),
+    (
+        "rustls",
+        &["download", "nightly/notice", "build/remote/http"],
+    ),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
     ("seccompiler", &["smoke/scenario"]),

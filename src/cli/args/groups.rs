@@ -49,6 +49,9 @@ pub struct EngineArgs {
     /// Compile everything, whatever ccache has, and keep nothing in it.
     #[arg(long)]
     pub no_ccache: bool,
+    /// Server whose object files are taken, and ours left there, instead of those of the settings; may be repeated.
+    #[arg(long = "shared-cache", value_name = "URL")]
+    pub shared_cache: Vec<String>,
     /// Processors that the container may use.
     #[arg(long, value_name = "N")]
     pub cpus: Option<f64>,
@@ -107,6 +110,7 @@ impl EngineArgs {
         overrides.engine = self.engine;
         overrides.jobs = self.jobs;
         overrides.ccache = self.no_ccache.then_some(false);
+        overrides.shared_cache = self.shared_cache;
         overrides.cpus = self.cpus;
         overrides.memory = self.memory;
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::super::prepared::Prepared;
 use super::super::{Context, builder, fetch_locked};
 use crate::artefact::{self, Build, BuildRef, Change, Output, Store};
+use crate::build::SharedCache;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::exec::Cmd;
@@ -127,12 +128,14 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
     })
 }
 
-/// The settings with which it was built, as far as the build tells; no cache that may hold what it left.
+/// The settings with which it was built, as far as the build tells; no cache that may hold what it, or anybody,
+/// left.
 fn as_then(settings: &Settings, build: &Build) -> Result<Settings, FileError> {
     let manifest = build.manifest();
     let mut then = Settings {
         profile: manifest.profile.clone(),
         ccache: false,
+        shared_cache: SharedCache::default(),
         ..settings.clone()
     };
     let base = build.folder().join(artefact::BASE_CONFIG);
