@@ -20,6 +20,8 @@ pub(super) enum Conduct {
     Silent,
     /// Says a byte now and then.
     Drips,
+    /// Answers, but not soon.
+    Slow,
     /// Speaks something else.
     Babbles,
     /// Takes no more.
@@ -104,6 +106,10 @@ impl Fake {
                 {
                     thread::sleep(Duration::from_millis(50));
                 }
+            }
+            (Conduct::Slow, _) => {
+                thread::sleep(Duration::from_secs(2));
+                return Some(Reply::Nil);
             }
             (Conduct::Babbles, _) => {
                 let _gone = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
