@@ -257,10 +257,10 @@ fn told(timings: &Value, wall: f64) {
         (&"missed".into(), &"found".into())
     );
     for unit in [main, fork] {
-        assert!((0.55..1.5).contains(&took(unit)), "{unit}");
+        assert!(took(unit) > 0.55 && took(unit) < wall, "{unit}");
     }
     let both = at(main, "end").min(at(fork, "end")) - at(main, "start").max(at(fork, "start"));
-    assert!(both > 0.4, "{main} {fork}");
+    assert!(both > 0.1, "{main} {fork}");
     let index = step(timings, "lib/modules/6.1.21.2-test");
     assert!(took(index) >= 0.09, "{index}");
     let stages = timings["stages"].as_array().expect("stages");
@@ -271,7 +271,7 @@ fn told(timings: &Value, wall: f64) {
         "check of the tree",
         "make",
         "modules disk",
-        "sums and flush",
+        "publish",
     ] {
         assert!(named(name), "{name}: {stages:?}");
     }

@@ -291,7 +291,7 @@ impl Prepared {
         };
         let published = || draft.publish(manifest, run);
         Ok(Made {
-            build: context.reporter.timed("sums and flush", published)?,
+            build: context.reporter.timed("publish", published)?,
             trace: compiled.trace,
         })
     }

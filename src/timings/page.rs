@@ -14,7 +14,7 @@ use crate::report::html::{Curve, Place, Plot, round_step};
 /// Nothing is drawn narrower than this, in per cent of a lane.
 const NARROWEST: f64 = 0.2;
 /// Labels along an axis.
-const LABELS: f64 = 4.0;
+const LABELS: f64 = 5.0;
 
 /// Draws the page.
 ///
@@ -102,7 +102,10 @@ impl Lane {
         let about = match stage.name.as_str() {
             MAKE => "kconfig, compile, link, install modules: below in detail",
             BOOT_TEST => "a test of the build, and no part of it",
-            "check of the tree" => "beside the configuration",
+            "builder" => "the engine and its image",
+            "check of the tree" => "whether it is still what was fetched; beside the configuration",
+            "reasons of misses" => "why the compiler cache had not what it had not",
+            "publish" => "sums, everything to the disk, the name",
             "job start" => "the container, up to make's first word",
             "job end" => "from make's last word to the container's end",
             _ => "",
@@ -214,7 +217,10 @@ fn facts(timings: &Timings) -> Vec<Fact> {
         ("Build", timings.subject.build.clone()),
         ("Kernel", timings.subject.release.clone()),
         ("Wall time", duration(timings.seconds)),
-        ("make", duration(totals.make)),
+        (
+            "make",
+            format!("{}{}", duration(totals.make), compiling(timings)),
+        ),
         ("Not make", not_make),
         (
             "At the same time",
@@ -237,6 +243,15 @@ fn facts(timings: &Timings) -> Vec<Fact> {
         .into_iter()
         .map(|(name, value)| Fact { name, value })
         .collect()
+}
+
+/// How much of make's time is compiling.
+fn compiling(timings: &Timings) -> String {
+    let mut kinds = timings.make.kinds.iter();
+    let compile = kinds.find(|times| times.kind == Kind::Compile);
+    compile.map_or_else(String::new, |times| {
+        format!(", {} of it with a compiler at work", percent(times.share))
+    })
 }
 
 fn plots(timings: &Timings) -> Vec<Plot> {
@@ -427,7 +442,7 @@ mod tests {
         let labels = |length: f64| -> Vec<String> {
             axis(length).into_iter().map(|tick| tick.label).collect()
         };
-        assert_eq!(labels(405.0), ["0 s", "200 s", "400 s"]);
+        assert_eq!(labels(405.0), ["0 s", "100 s", "200 s", "300 s", "400 s"]);
         assert_eq!(labels(65.0), ["0 s", "20 s", "40 s", "60 s"]);
         assert_eq!(labels(1.3), ["0.0 s", "0.5 s", "1.0 s"]);
         assert_eq!(labels(0.0), ["0.0 s"]);

@@ -98,6 +98,7 @@ impl Sink for Stopwatch {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;
 
@@ -108,23 +109,29 @@ mod tests {
     fn stretches_are_noted_side_by_side_too() {
         let watch = Arc::new(Stopwatch::start());
         let reporter = Reporter::silent().and(Box::new(Arc::clone(&watch)));
-        let tick = || thread::sleep(Duration::from_millis(15));
         let answer = reporter.timed("fetch", || {
-            tick();
+            thread::sleep(Duration::from_millis(15));
             reporter.note("nothing to measure");
             drop(reporter.task("unpacking", Unit::Files, None));
             7
         });
+        let ((begun, wait_for_it), (over, wait_for_end)) = (channel(), channel());
         thread::scope(|scope| {
-            scope.spawn(|| reporter.timed("check", || thread::sleep(Duration::from_millis(60))));
-            tick();
-            reporter.timed("config", tick);
+            let check = move || {
+                begun.send(()).unwrap();
+                wait_for_end.recv().unwrap();
+            };
+            let reporter = &reporter;
+            scope.spawn(move || reporter.timed("check", check));
+            wait_for_it.recv().unwrap();
+            reporter.timed("config", || ());
+            over.send(()).unwrap();
         });
         let spans = watch.spans();
         let names: Vec<&str> = spans.iter().map(|span| span.name).collect();
         assert_eq!((answer, names), (7, vec!["fetch", "check", "config"]));
         assert!(spans[0].end >= spans[0].start + 0.015);
-        assert!(spans[1].end > spans[2].end && spans[1].start < spans[2].start);
+        assert!(spans[1].start <= spans[2].start && spans[1].end >= spans[2].end);
         assert!(spans[2].end <= watch.seconds());
     }
 }
