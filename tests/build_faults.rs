@@ -90,6 +90,7 @@ fn yard(fault: &str, interrupt: &Interrupt) -> Yard {
         jobs: 1,
         timestamp: BuildPlan::TIMESTAMP.to_owned(),
         ccache: None,
+        hosts: Vec::new(),
         silence: Duration::from_secs(120),
     };
     Yard {

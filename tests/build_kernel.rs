@@ -119,6 +119,7 @@ impl Yard {
                 toolchain: builder.toolchain().expect("packages"),
                 shared: SharedCache::default(),
             }),
+            hosts: Vec::new(),
             silence: BuildPlan::SILENCE,
         }
     }

@@ -186,6 +186,7 @@ impl Yard {
                 toolchain: builder.toolchain().expect("packages"),
                 shared: shared.clone(),
             }),
+            hosts: Vec::new(),
             silence: Duration::from_secs(120),
         }
     }

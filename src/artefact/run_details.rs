@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::ArtefactError;
-use crate::build::CacheStats;
+use crate::build::{CacheStats, HostStats};
 use crate::files;
 
 /// Its name in a build's folder.
@@ -32,6 +32,9 @@ pub struct RunDetails {
     /// How the compiler cache did. Nothing where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStats>,
+    /// What became of each machine that compiled for the one that built it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostStats>,
 }
 
 impl RunDetails {
@@ -46,8 +49,23 @@ impl RunDetails {
         })
     }
 
-    /// The text that is [read](Self::read).
-    pub(super) fn render(&self) -> String {
+    /// Without the names of machines and servers that helped: they are nobody else's business.
+    #[must_use]
+    pub fn for_everybody(&self) -> Self {
+        let without = |cache: &CacheStats| CacheStats {
+            servers: Vec::new(),
+            ..cache.clone()
+        };
+        Self {
+            cache: self.cache.as_ref().map(without),
+            hosts: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The text of `run.json`.
+    #[must_use]
+    pub fn render(&self) -> String {
         // Every field is a string, a number or made of those: that cannot fail.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }

@@ -10,7 +10,8 @@ use crate::digest::{Hasher, Sha256};
 use crate::exec::Stdout;
 use crate::kconfig::Arch;
 
-use super::{Builder, CompilerCache, Job, Mount};
+use super::hosts::Hosts;
+use super::{Builder, CompileHost, CompilerCache, Job, Mount};
 
 /// Compiles, installs modules, tells the release.
 const SCRIPT: &str = include_str!("build.sh");
@@ -47,6 +48,8 @@ pub struct BuildPlan {
     pub timestamp: String,
     /// The compiler cache; `None` for none.
     pub ccache: Option<CompilerCache>,
+    /// Machines that compile for this one; what they do wrong is done here.
+    pub hosts: Vec<CompileHost>,
     /// The longest silence before the build is taken for hanging. The link of a large kernel with
     /// BTF says nothing for minutes.
     pub silence: Duration,
@@ -110,8 +113,9 @@ impl BuildPlan {
     /// All variables are arguments and none is environment, so that a printed command line can be
     /// pasted. `LOCALVERSION`, once set, also keeps kbuild from adding a `+` to the release.
     #[must_use]
-    pub fn make_args(&self) -> Vec<String> {
-        let mut args = vec![format!("-j{}", self.jobs)];
+    fn make_args(&self, hosts: Option<&Hosts>) -> Vec<String> {
+        let lent = hosts.map_or(0, Hosts::slots);
+        let mut args = vec![format!("-j{}", self.jobs + lent)];
         args.extend(common_args(self.arch));
         args.extend([
             format!("LOCALVERSION={}", self.localversion),
@@ -120,20 +124,29 @@ impl BuildPlan {
             "KBUILD_BUILD_HOST=wslk".to_owned(),
             "KBUILD_BUILD_VERSION=1".to_owned(),
         ]);
-        if self.ccache.is_some() {
-            args.extend(["CC=ccache gcc".to_owned(), "HOSTCC=ccache gcc".to_owned()]);
+        match hosts {
+            // ccache spreads what it has not.
+            _ if self.ccache.is_some() => {
+                args.extend(["CC=ccache gcc".to_owned(), "HOSTCC=ccache gcc".to_owned()]);
+            }
+            Some(_) => args.push(format!("CC={} gcc", Hosts::PREFIX)),
+            None => {}
         }
         args
     }
 
     /// The job that does it all in one container: compile, install the modules, tell the release.
     #[must_use]
-    pub fn job(&self, builder: &Builder) -> Job {
+    pub(super) fn job(&self, builder: &Builder, hosts: Option<&Hosts>) -> Job {
         let targets = self.targets().join(" ");
         let job = Job::script("make", SCRIPT)
             .arg(targets)
             .arg(MODULES)
-            .args(self.make_args());
+            .args(self.make_args(hosts));
+        let job = match hosts {
+            Some(hosts) => hosts.given_to(job, self.jobs),
+            None => job,
+        };
         self.in_place(job, builder)
             .mount(Mount::write(self.staged(), MODULES))
             .stdout(Stdout::Lines)
@@ -147,7 +160,7 @@ impl BuildPlan {
         let targets = make_target.map_or_else(|| self.targets(), |one| vec![one]);
         self.in_place(
             Job::new("make", "make")
-                .args(self.make_args())
+                .args(self.make_args(None))
                 .arg("V=1")
                 .args(targets),
             builder,
@@ -207,6 +220,7 @@ mod tests {
             jobs: 2,
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache: None,
+            hosts: Vec::new(),
             silence: BuildPlan::SILENCE,
         }
     }
@@ -219,7 +233,7 @@ mod tests {
 
     #[test]
     fn everything_that_varies_is_fixed() {
-        let args = plan("").make_args().join(" ");
+        let args = plan("").make_args(None).join(" ");
         for fixed in [
             "TIMESTAMP=Thu",
             "USER=wslk",

@@ -14,18 +14,14 @@ use crate::report::Reporter;
 
 use super::ccache_log::Call;
 use super::failure::{Cause, Clues};
+use super::help::Help;
 use super::plan::{BuildPlan, PHASE_MARK, RELEASE_MARK, image_path};
 use super::progress::{Progress, units_on_disk};
-use super::remote::Door;
 use super::trace::{Recorder, Trace};
 use super::underway::Underway;
 use super::{
-    BuildError, Builder, CacheStats, CompilerCache, EngineKind, Job, cache_record, ccache_log,
-    units,
+    BuildError, Builder, CacheStats, CompilerCache, HostStats, cache_record, ccache_log, units,
 };
-
-/// From here on an exit status says that a signal ended the program.
-const KILLED: i32 = 128;
 
 /// What a compilation leaves, all of it below the plan's work folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +55,8 @@ pub struct Stats {
     pub seconds: f64,
     /// How the compiler cache did; `None` where there is none.
     pub cache: Option<CacheStats>,
+    /// What became of each machine that compiled for this one.
+    pub hosts: Vec<HostStats>,
 }
 
 /// Compiles, installs the modules into a staging folder and asks for the release string.
@@ -71,36 +69,19 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<Compiled, BuildError> {
     let started = Instant::now();
-    let (underway, removed) = Underway::begin(&plan.work, &plan.tree())?;
-    if removed > 0 {
-        reporter.note(format!(
-            "an earlier run was cut off; the {removed} files that it wrote last are made again"
-        ));
-    }
-    let kept = reporter.timed("preparation", || prepare(plan))?;
-    if kept > 0 {
-        reporter.note(format!(
-            "going on from {kept} object files of an earlier run"
-        ));
-    }
-    let mut door = open_door(plan, builder, reporter);
-    let job = plan.job(builder);
-    let job = match &door {
-        Some(door) => door.given_to(job),
-        None => job,
-    };
+    let (underway, kept) = reporter.timed("preparation", || begin(plan, reporter))?;
+    let mut help = Help::open(plan, builder, reporter)?;
+    let job = help.job(plan, builder);
     reporter.detail(builder.reproduce(&plan.again(builder, None)));
     let mut listener = Listener::new(plan, reporter, kept)?;
     let ended = builder.job_with(&job, &mut |line| {
         listener.take(line);
-        tell_news(door.as_mut(), reporter);
+        help.tell(reporter);
     });
-    tell_news(door.as_mut(), reporter);
+    help.tell(reporter);
     let heard = listener.finish();
     let output = ended.map_err(|error| with_log(error, plan))?;
-    if output.status.is_some_and(|status| status < KILLED) {
-        underway.ended()?;
-    }
+    underway.settle(output.status)?;
     if output.status != Some(0) {
         return Err(judge(plan, builder, heard.clues, &output));
     }
@@ -108,16 +89,37 @@ pub fn run(
     let trace = heard.recorder.finish(plan, kept, &calls);
     let cache = reporter.timed("reasons of misses", || {
         remember_units(plan);
-        let told = |cache| cache_stats(plan, cache, &calls, &heard.release, door.as_ref());
+        let told = |cache| cache_stats(plan, cache, &calls, &heard.release);
         plan.ccache.as_ref().map(told)
     });
     let stats = Stats {
         units: heard.units,
         kept,
         seconds: started.elapsed().as_secs_f64(),
-        cache,
+        cache: cache.map(|cache| CacheStats {
+            servers: help.servers(),
+            ..cache
+        }),
+        hosts: help.hosts(),
     };
     collect(plan, &heard.release, stats, trace)
+}
+
+/// What make finds: a tree that it may go on from, and how many object files are there already.
+fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, u64), BuildError> {
+    let (underway, removed) = Underway::begin(&plan.work, &plan.tree())?;
+    if removed > 0 {
+        reporter.note(format!(
+            "an earlier run was cut off; the {removed} files that it wrote last are made again"
+        ));
+    }
+    let kept = prepare(plan)?;
+    if kept > 0 {
+        reporter.note(format!(
+            "going on from {kept} object files of an earlier run"
+        ));
+    }
+    Ok((underway, kept))
 }
 
 /// Folders, an empty staging folder, and the configuration; an unchanged one keeps its time, or make
@@ -157,42 +159,11 @@ fn cache_stats(
     cache: &CompilerCache,
     calls: &[Call],
     release: &str,
-    door: Option<&Door>,
 ) -> CacheStats {
     CacheStats {
         reasons: cache_record::explain(plan, cache, calls, release),
-        servers: door.map_or_else(Vec::new, Door::stats),
         ..CacheStats::of(calls)
     }
-}
-
-/// The way to the shared cache, while the job runs. A build that cannot have one goes on without.
-fn open_door(plan: &BuildPlan, builder: &Builder, reporter: &Reporter) -> Option<Door> {
-    let shared = &plan.ccache.as_ref()?.shared;
-    if shared.servers.is_empty() {
-        return None;
-    }
-    let opened = match builder.engine().kind() {
-        EngineKind::Host if !can_ask(builder) => Err(io::Error::other(
-            "this machine's ccache has no redis+unix-storage",
-        )),
-        EngineKind::Host => Door::open(shared, None),
-        EngineKind::Docker | EngineKind::Podman => Door::open(shared, Some(&plan.work)),
-    };
-    let without = |error| reporter.warn(format!("building without the shared cache: {error}"));
-    opened.map_err(without).ok()
-}
-
-/// Whether ccache knows the kind of socket that it is to ask at; where it does not, it fails every compilation. The
-/// builder image's does.
-fn can_ask(builder: &Builder) -> bool {
-    let told = builder.job(&Job::new("ccache", "ccache").arg("--version"));
-    told.is_ok_and(|told| told.text().contains("redis+unix-storage"))
-}
-
-fn tell_news(door: Option<&mut Door>, reporter: &Reporter) {
-    let news = door.map_or_else(Vec::new, Door::news);
-    news.into_iter().for_each(|text| reporter.warn(text));
 }
 
 /// What the lines of make told.

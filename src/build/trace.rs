@@ -357,6 +357,7 @@ mod tests {
             jobs: 2,
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache: None,
+            hosts: Vec::new(),
             silence: BuildPlan::SILENCE,
         }
     }

@@ -16,6 +16,8 @@ use crate::files::{self, FileError};
 /// the system itself has kept what it had not written for 30 s (Documentation/admin-guide/sysctl/vm.rst,
 /// `dirty_expire_centisecs`).
 const DOUBTFUL: Duration = Duration::from_secs(60);
+/// From here on an exit status says that a signal ended the program.
+const KILLED: i32 = 128;
 /// The mark's name in a work folder.
 const MARK: &str = "underway";
 
@@ -39,8 +41,11 @@ impl Underway {
         Ok((Self { mark }, removed))
     }
 
-    /// make has ended by itself.
-    pub(super) fn ended(self) -> Result<(), FileError> {
+    /// make's job has ended. Only where make came to its own end, with an error or without, the mark goes.
+    pub(super) fn settle(self, status: Option<i32>) -> Result<(), FileError> {
+        if status.is_none_or(|status| status >= KILLED) {
+            return Ok(());
+        }
         fs::remove_file(&self.mark).map_err(|source| FileError::new("remove", &self.mark, source))
     }
 }
@@ -134,7 +139,8 @@ mod tests {
         let (again, removed) = Underway::begin(work.path(), &tree).expect("marked");
         assert_eq!(removed, 3);
         assert_eq!(left(&tree), [".config", "kernel/old.o"]);
-        again.ended().expect("ended");
+        again.settle(Some(137)).expect("settled");
+        assert!(work.path().join(MARK).exists());
     }
 
     #[test]
@@ -142,7 +148,7 @@ mod tests {
         let work = tempfile::tempdir().expect("a folder");
         let tree = tree(work.path(), &FILES);
         let (whole, _) = Underway::begin(work.path(), &tree).expect("marked");
-        whole.ended().expect("ended");
+        whole.settle(Some(2)).expect("settled");
         let (_next, removed) = Underway::begin(work.path(), &tree).expect("marked");
         assert_eq!((removed, left(&tree).len()), (0, 5));
     }

@@ -122,6 +122,8 @@ impl<'a> Proof<'a> {
             let servers = cache.servers.iter();
             rows.extend(servers.map(|server| row("shared cache", server.to_string())));
         }
+        let hosts = self.run.hosts.iter().filter(|_| self.fresh);
+        rows.extend(hosts.map(|host| row("compile host", host.to_string())));
         if let Some(timings) = self.timings {
             rows.push(row("timings", timings.page.display().to_string()));
         }

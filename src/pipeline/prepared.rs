@@ -288,6 +288,7 @@ impl Prepared {
             seconds: started.elapsed().as_secs_f64(),
             finished: 0,
             cache: compiled.stats.cache.clone(),
+            hosts: compiled.stats.hosts.clone(),
         };
         let published = || draft.publish(manifest, run);
         Ok(Made {
@@ -330,6 +331,7 @@ impl Prepared {
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
             ccache,
+            hosts: settings.compile_hosts.clone(),
             silence: settings.silence,
         };
         context.reporter.stage(

@@ -233,7 +233,9 @@ impl Submission {
         let file = |name: &str| (name.to_owned(), Source::File(build.folder().join(name)));
         let outputs = build.manifest().outputs.keys();
         let mut sources: BTreeMap<String, Source> = outputs.map(|name| file(name)).collect();
-        sources.extend([file(MANIFEST), file(RUN), file(EVIDENCE)]);
+        sources.extend([file(MANIFEST), file(EVIDENCE)]);
+        let run = build.run().for_everybody().render();
+        sources.insert(RUN.to_owned(), Source::Text(run.into_bytes()));
         let there = |name: &&str| build.folder().join(name).exists();
         sources.extend(BESIDE_EVIDENCE.into_iter().filter(there).map(file));
         if let Some(control) = &self.control {

@@ -45,6 +45,8 @@ pub struct Overrides {
     pub ccache: Option<bool>,
     /// `--shared-cache`, each
     pub shared_cache: Vec<String>,
+    /// `--compile-host`, each
+    pub compile_hosts: Vec<String>,
     /// `--cpus`
     pub cpus: Option<f64>,
     /// `--memory`, in MiB

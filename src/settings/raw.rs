@@ -75,6 +75,8 @@ pub struct Build {
     pub shared_cache_secret: Option<String>,
     /// Whether to leave entries there.
     pub shared_cache_write: Option<bool>,
+    /// Machines that compile for this one.
+    pub compile_hosts: Option<Vec<String>>,
     /// Processor limit.
     pub cpus: Option<f64>,
     /// Memory limit in MiB.

@@ -10,7 +10,7 @@ use super::nightly::{self, Nightly};
 use super::raw::{self, Raw};
 use super::{Overrides, SettingsError};
 use crate::boot::BootOptions;
-use crate::build::{CacheServer, EngineChoice, Limits, SharedCache};
+use crate::build::{CacheServer, CompileHost, EngineChoice, Limits, SharedCache};
 use crate::kconfig::Base;
 use crate::publish::TrustedKey;
 use crate::source::{Transport, Upstream};
@@ -47,6 +47,8 @@ pub struct Settings {
     pub ccache: bool,
     /// Where object files of other machines are.
     pub shared_cache: SharedCache,
+    /// Machines that compile for this one.
+    pub compile_hosts: Vec<CompileHost>,
     /// Limits of the build container.
     pub limits: Limits,
     /// Longest silence of a build.
@@ -79,6 +81,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
     let shared_cache = shared_cache(flags.shared_cache, &file.build, &defaults.build)?;
+    let compile_hosts = compile_hosts(flags.compile_hosts, file.build.compile_hosts.clone())?;
     let nightly = nightly::resolve(&flags.nightly, &file.nightly, &defaults.nightly, place)?;
     let trust = trust(file.trust.keys.unwrap_or_default(), flags.trust)?;
     let (source, config, build) = (file.source, file.config, file.build);
@@ -110,6 +113,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         jobs: some(jobs.into()).and_then(|jobs| usize::try_from(jobs).ok()),
         ccache: pick("build.ccache", ccaches)?,
         shared_cache,
+        compile_hosts,
         limits,
         silence: seconds(
             "build.silence",
@@ -127,6 +131,27 @@ fn trust(file: Vec<String>, flags: Vec<String>) -> Result<Vec<TrustedKey>, Setti
     let flags = flags.into_iter().map(|key| [Some(key), None, None]);
     let keys = file.chain(flags);
     keys.map(|key| parse("trust.keys", key)).collect()
+}
+
+/// Hosts by flags stand instead of those of the file.
+fn compile_hosts(
+    flags: Vec<String>,
+    file: Option<Vec<String>>,
+) -> Result<Vec<CompileHost>, SettingsError> {
+    let hosts: Vec<_> = match flags.is_empty() {
+        false => flags
+            .into_iter()
+            .map(|host| [Some(host), None, None])
+            .collect(),
+        true => {
+            let file = file.unwrap_or_default().into_iter();
+            file.map(|host| [None, Some(host), None]).collect()
+        }
+    };
+    let parsed = hosts
+        .into_iter()
+        .map(|host| parse("build.compile-hosts", host));
+    parsed.collect()
 }
 
 /// Servers by flags stand instead of those of the file. What is wrong is shown without who logs in.

@@ -52,6 +52,9 @@ pub struct EngineArgs {
     /// Server whose object files are taken, and ours left there, instead of those of the settings; may be repeated.
     #[arg(long = "shared-cache", value_name = "URL")]
     pub shared_cache: Vec<String>,
+    /// Machine that compiles for this one, instead of those of the settings; may be repeated.
+    #[arg(long = "compile-host", value_name = "HOST[:PORT][/FILES]")]
+    pub compile_hosts: Vec<String>,
     /// Processors that the container may use.
     #[arg(long, value_name = "N")]
     pub cpus: Option<f64>,
@@ -111,6 +114,7 @@ impl EngineArgs {
         overrides.jobs = self.jobs;
         overrides.ccache = self.no_ccache.then_some(false);
         overrides.shared_cache = self.shared_cache;
+        overrides.compile_hosts = self.compile_hosts;
         overrides.cpus = self.cpus;
         overrides.memory = self.memory;
     }

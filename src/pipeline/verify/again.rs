@@ -129,13 +129,14 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
 }
 
 /// The settings with which it was built, as far as the build tells; no cache that may hold what it, or anybody,
-/// left.
+/// left, and nobody else's compiler.
 fn as_then(settings: &Settings, build: &Build) -> Result<Settings, FileError> {
     let manifest = build.manifest();
     let mut then = Settings {
         profile: manifest.profile.clone(),
         ccache: false,
         shared_cache: SharedCache::default(),
+        compile_hosts: Vec::new(),
         ..settings.clone()
     };
     let base = build.folder().join(artefact::BASE_CONFIG);

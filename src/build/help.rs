@@ -1,0 +1,130 @@
+//! What other machines do for a compilation: objects out of a shared cache, and compilers of their own.
+//!
+//! In: a plan. Out: the plan's job with the ways to both, while [`Help`] lives; then what came of it. A build that
+//! cannot have help goes on without, and says so. Must not change what comes out.
+
+use std::io;
+
+use super::hosts::{HostStats, Hosts};
+use super::plan::BuildPlan;
+use super::remote::{Door, ServerStats};
+use super::{BuildError, Builder, EngineKind, Job};
+use crate::report::Reporter;
+
+/// distcc sends preprocessed text. What GCC 14 makes of that is the same, byte for byte, but for debug information: of 15
+/// object files of 6.1 all were the same without `-g` and none with it, also preprocessed with `-fdirectives-only`.
+const DEBUG_INFO: &str = "compiling here alone: with CONFIG_DEBUG_INFO, what other machines compile differs, and the kernel \
+    would have another build id";
+
+/// The help for one build.
+#[derive(Debug)]
+pub(super) struct Help {
+    door: Option<Door>,
+    hosts: Option<Hosts>,
+}
+
+impl Help {
+    /// Opens the ways that the plan names, and has each host prove itself.
+    ///
+    /// # Errors
+    /// Only what would end the build anyway: no engine, or the user.
+    pub(super) fn open(
+        plan: &BuildPlan,
+        builder: &Builder,
+        reporter: &Reporter,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            door: open_door(plan, builder, reporter),
+            hosts: open_hosts(plan, builder, reporter)?,
+        })
+    }
+
+    /// The plan's job, with the help.
+    pub(super) fn job(&self, plan: &BuildPlan, builder: &Builder) -> Job {
+        let job = plan.job(builder, self.hosts.as_ref());
+        match &self.door {
+            Some(door) => door.given_to(job),
+            None => job,
+        }
+    }
+
+    /// Tells the user what went wrong since the last time.
+    pub(super) fn tell(&mut self, reporter: &Reporter) {
+        let news = self.door.as_mut().map_or_else(Vec::new, Door::news);
+        news.into_iter().for_each(|text| reporter.warn(text));
+    }
+
+    /// What became of each cache server.
+    pub(super) fn servers(&self) -> Vec<ServerStats> {
+        self.door.as_ref().map_or_else(Vec::new, Door::stats)
+    }
+
+    /// What became of each compile host.
+    pub(super) fn hosts(&self) -> Vec<HostStats> {
+        self.hosts.as_ref().map_or_else(Vec::new, Hosts::stats)
+    }
+}
+
+fn open_door(plan: &BuildPlan, builder: &Builder, reporter: &Reporter) -> Option<Door> {
+    let shared = &plan.ccache.as_ref()?.shared;
+    if shared.servers.is_empty() {
+        return None;
+    }
+    let opened = match builder.engine().kind() {
+        EngineKind::Host if !can_ask(builder) => Err(io::Error::other(
+            "this machine's ccache has no redis+unix-storage",
+        )),
+        EngineKind::Host => Door::open(shared, None),
+        EngineKind::Docker | EngineKind::Podman => Door::open(shared, Some(&plan.work)),
+    };
+    let without = |error| reporter.warn(format!("building without the shared cache: {error}"));
+    opened.map_err(without).ok()
+}
+
+/// Whether ccache knows the kind of socket that it is to ask at; where it does not, it fails every compilation. The
+/// builder image's does.
+fn can_ask(builder: &Builder) -> bool {
+    let told = builder.job(&Job::new("ccache", "ccache").arg("--version"));
+    told.is_ok_and(|told| told.text().contains("redis+unix-storage"))
+}
+
+fn open_hosts(
+    plan: &BuildPlan,
+    builder: &Builder,
+    reporter: &Reporter,
+) -> Result<Option<Hosts>, BuildError> {
+    if plan.hosts.is_empty() {
+        return Ok(None);
+    }
+    if plan
+        .config
+        .lines()
+        .any(|line| line == "CONFIG_DEBUG_INFO=y")
+    {
+        reporter.warn(DEBUG_INFO);
+        return Ok(None);
+    }
+    let Some(toolchain) = builder.toolchain()? else {
+        reporter.warn(
+            "compiling here alone: without a container nobody knows whose tools are the same",
+        );
+        return Ok(None);
+    };
+    let mut hosts = match Hosts::open(&plan.hosts, &toolchain, &plan.work) {
+        Ok(hosts) => hosts,
+        Err(error) => {
+            reporter.warn(format!("compiling here alone: {error}"));
+            return Ok(None);
+        }
+    };
+    let news = match hosts.prove(builder) {
+        Ok(news) => news,
+        Err(error @ BuildError::Interrupted { .. }) => return Err(error),
+        Err(error) => {
+            reporter.warn(format!("compiling here alone: {error}"));
+            return Ok(None);
+        }
+    };
+    news.into_iter().for_each(|text| reporter.warn(text));
+    Ok((hosts.slots() > 0).then_some(hosts))
+}

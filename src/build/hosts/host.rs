@@ -1,0 +1,129 @@
+//! What a user writes for a machine that compiles for us.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The port of distccd.
+const PORT: u16 = 3632;
+/// Files at a time where nothing is said.
+const SLOTS: usize = 4;
+
+/// A machine on which `ci/compile-host` runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileHost {
+    host: String,
+    port: u16,
+    slots: usize,
+}
+
+/// The text names no host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no compile host: {expected}; it is HOST, HOST:PORT or HOST:PORT/FILES-AT-A-TIME"
+)]
+pub struct NotAHost {
+    text: String,
+    expected: &'static str,
+}
+
+impl CompileHost {
+    /// Name or address, and port.
+    #[must_use]
+    pub fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// Files that it compiles at a time.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+}
+
+impl FromStr for CompileHost {
+    type Err = NotAHost;
+
+    fn from_str(text: &str) -> Result<Self, NotAHost> {
+        let error = |expected| NotAHost {
+            text: text.to_owned(),
+            expected,
+        };
+        let (address, slots) = match text.split_once('/') {
+            Some((address, slots)) => (address, Some(slots)),
+            None => (text, None),
+        };
+        let (host, port) = match address
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+        {
+            Some((host, rest)) => (host, rest.strip_prefix(':')),
+            None => match address.rsplit_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (address, None),
+            },
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
+        if host.is_empty() || host.starts_with('-') || !host.chars().all(plain) {
+            return Err(error("a name or an address comes first"));
+        }
+        if host.contains(':') && !address.starts_with('[') {
+            return Err(error("an IPv6 address stands in [ ]"));
+        }
+        let port = port.map_or(Some(PORT), |port| {
+            port.parse().ok().filter(|port| *port > 0)
+        });
+        let slots = slots.map_or(Some(SLOTS), |n| {
+            n.parse().ok().filter(|n| (1..=512).contains(n))
+        });
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.ok_or_else(|| error("a port is a number up to 65535"))?,
+            slots: slots.ok_or_else(|| error("between 1 and 512 files at a time"))?,
+        })
+    }
+}
+
+impl fmt::Display for CompileHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_its_port_and_how_much_it_takes() {
+        let table = [
+            ("big", Ok(("big:3632", 4))),
+            ("10.0.0.2:4000", Ok(("10.0.0.2:4000", 4))),
+            ("big/16", Ok(("big:3632", 16))),
+            ("[fe80::1]:99/2", Ok(("[fe80::1]:99", 2))),
+            ("[::1]", Ok(("[::1]:3632", 4))),
+            ("", Err("a name")),
+            ("/4", Err("a name")),
+            ("-x", Err("a name")),
+            ("a b", Err("a name")),
+            ("user@big", Err("a name")),
+            ("fe80::1", Err("[ ]")),
+            ("big:0", Err("a port")),
+            ("big:x", Err("a port")),
+            ("big:70000", Err("a port")),
+            ("big/0", Err("at a time")),
+            ("big/lots", Err("at a time")),
+        ];
+        for (text, expected) in table {
+            match (text.parse::<CompileHost>(), expected) {
+                (Ok(host), Ok((shown, slots))) => {
+                    assert_eq!((host.to_string().as_str(), host.slots()), (shown, slots));
+                }
+                (Err(error), Err(word)) => assert!(error.to_string().contains(word), "{error}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+}
