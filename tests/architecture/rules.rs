@@ -89,10 +89,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         "reqwest",
         &["download", "nightly/notice", "build/remote/http"],
     ),
-    (
-        "rustls",
-        &["download", "nightly/notice", "build/remote/http"],
-    ),
+    ("rustls", &["download"]),
     // git's ids are SHA-1.
     ("sha1", &["source/tree"]),
     ("seccompiler", &["smoke/scenario"]),

@@ -12,6 +12,7 @@ use reqwest::redirect::Policy;
 use super::resp::LARGEST;
 use super::server::{CacheServer, Protocol};
 use super::{CONNECT, DEADLINE, Fault};
+use crate::download;
 
 /// Where entries are asked for.
 #[derive(Debug)]
@@ -23,15 +24,12 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(server: CacheServer) -> Result<Self, Fault> {
-        // Whoever was first has set the same one.
-        let _set = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let client = download::client_builder()
             .connect_timeout(CONNECT)
             .timeout(DEADLINE)
             // To the host that was named and to no other.
             .redirect(Policy::none())
             .no_proxy()
-            .user_agent(concat!("wslk/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(fault)?;
         let scheme = match server.protocol {
