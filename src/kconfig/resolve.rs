@@ -58,13 +58,13 @@ pub fn configure(
     reporter: &Reporter,
 ) -> Result<Configured, KconfigError> {
     let tree = &request.tree;
-    let base = read_base(request, solver)?;
+    let base = reporter.timed("config: base", || read_base(request, solver))?;
     let started = Instant::now();
     let Prepared {
         index,
         merged,
         solved,
-    } = prepare(request, &base, solver)?;
+    } = prepare(request, &base, solver, reporter)?;
     index
         .unread()
         .iter()
@@ -170,11 +170,14 @@ fn prepare(
     request: &ConfigRequest,
     base: &ConfigFile,
     solver: &dyn Solver,
+    reporter: &Reporter,
 ) -> Result<Prepared, KconfigError> {
     let tree = &request.tree;
-    if let Some(index) = SymbolIndex::cached(tree, &request.index_cache) {
+    let solve = |text: &str| reporter.timed("config: olddefconfig", || solver.olddefconfig(text));
+    let cached = || SymbolIndex::cached(tree, &request.index_cache);
+    if let Some(index) = reporter.timed("config: options", cached) {
         let merged = merged(request, base, &index)?;
-        let solved = solver.olddefconfig(&merged.text)?;
+        let solved = solve(&merged.text)?;
         return Ok(Prepared {
             index,
             merged,
@@ -183,8 +186,9 @@ fn prepare(
     }
     let blind = merged(request, base, &Anything)?;
     let (index, solved) = std::thread::scope(|scope| {
-        let index = scope.spawn(|| SymbolIndex::of(tree, &request.index_cache));
-        let solved = solver.olddefconfig(&blind.text);
+        let read = || SymbolIndex::of(tree, &request.index_cache);
+        let index = scope.spawn(move || reporter.timed("config: options", read));
+        let solved = solve(&blind.text);
         (index.join(), solved)
     });
     let index = index.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

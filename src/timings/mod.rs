@@ -236,7 +236,8 @@ pub fn write(folder: &Path, timings: &Timings) -> Result<Written, Error> {
 }
 
 fn round(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
+    // The sum of nothing is a nought with a sign.
+    (seconds * 1000.0).round() / 1000.0 + 0.0
 }
 
 fn share(part: f64, whole: f64) -> f64 {
@@ -338,9 +339,13 @@ fn totals(stages: &[Stage], seconds: f64, trace: &Trace, make: &Make) -> Totals 
         .filter(within)
         .filter_map(|timed| timed.step.seconds())
         .sum();
+    let built = seconds - of(BOOT_TEST);
     Totals {
         make: of(MAKE),
-        not_make: 1.0 - share(of(MAKE), seconds - of(BOOT_TEST)),
+        not_make: match of(MAKE) > 0.0 {
+            true => share(built - of(MAKE), built),
+            false => 1.0,
+        },
         jobs: trace.jobs,
         concurrency: share(work, to - from),
         units: units().count() as u64,

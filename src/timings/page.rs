@@ -103,6 +103,9 @@ impl Lane {
             MAKE => "kconfig, compile, link, install modules: below in detail",
             BOOT_TEST => "a test of the build, and no part of it",
             "builder" => "the engine and its image",
+            "config" => "all of it, its parts below",
+            "config: base" => "tinyconfig or the like, and reading it",
+            "config: options" => "what the tree's Kconfig files say of each",
             "check of the tree" => "whether it is still what was fetched; beside the configuration",
             "reasons of misses" => "why the compiler cache had not what it had not",
             "publish" => "sums, everything to the disk, the name",
@@ -328,7 +331,8 @@ fn percent(share: f64) -> String {
 
 fn duration(seconds: f64) -> String {
     match seconds {
-        none if none <= 0.0 => "0 s".to_owned(),
+        none if none < 0.0005 => "0 s".to_owned(),
+        brief if brief < 0.1 => format!("{:.0} ms", brief * 1000.0),
         short if short < 10.0 => format!("{short:.2} s"),
         short if short < 100.0 => format!("{short:.1} s"),
         long => {
@@ -452,7 +456,8 @@ mod tests {
     fn times_as_people_read_them() {
         let table = [
             (0.0, "0 s"),
-            (0.034, "0.03 s"),
+            (0.034, "34 ms"),
+            (0.25, "0.25 s"),
             (12.34, "12.3 s"),
             (119.7, "2 min 00 s"),
             (405.0, "6 min 45 s"),

@@ -61,12 +61,16 @@ fn the_same_again_is_no_work_and_other_bytes_are_refused() {
         key.file.display().to_string(),
     );
     let args = ["publish", "latest", "--to", &to, "--sign-key", &file];
+    // A report beside the build is no part of it.
+    let build = yard.path("home/builds").join(folder.file_name().unwrap());
+    fs::write(build.join(wslk::timings::PAGE), "where the time went").unwrap();
+    let verified = yard.publisher_ends(&["verify", "latest"], 0);
+    assert_eq!(status(&verified, "files"), "ok");
     let again = yard.publisher_ends(&args, 0);
     assert_eq!(again["done"], "unchanged");
     assert_eq!(snapshot(&yard.outlet()), before);
 
-    let report = yard.path("home/builds").join(folder.file_name().unwrap());
-    let report = report.join("boot/console.log");
+    let report = build.join("boot/console.log");
     fs::write(&report, "another test").unwrap();
     let refused = yard.publisher_ends(&args, 8);
     let said = refused["message"].as_str().unwrap();
