@@ -88,8 +88,13 @@ fn proved(document: &Value) {
 }
 
 fn built_proved_and_known_again(story: &Story) -> Value {
-    let first = Story::ends(&mut story.build(&["--profile", "tiny"]), 0);
+    let first = Story::ends(&mut story.build(&["--profile", "tiny", "--timings"]), 0);
     assert_eq!(first["fresh"], true);
+    let page = first["timings"]["page"].as_str().expect("where it is");
+    let page = fs::read_to_string(page).expect("there");
+    for said in ["boot test", "link vmlinux", "install modules"] {
+        assert!(page.contains(said), "{said}");
+    }
     proved(&first);
     let release = first["manifest"]["release"].as_str().expect("text");
     assert!(
