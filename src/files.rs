@@ -47,11 +47,11 @@ impl FileError {
     pub fn hint(&self) -> Option<&'static str> {
         match self.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
-                "free some space there, or point --home (WSLK_HOME) at a larger disk; what was finished is kept",
+                "free some space there, or point --home (WSLK_HOME), or the flag that names the folder, at a larger disk; what was finished is kept",
             ),
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                Some("point --home (WSLK_HOME) at a folder that you can write to")
-            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(
+                "point --home (WSLK_HOME), or the flag that names the folder, at one that you can write to",
+            ),
             _ => None,
         }
     }
