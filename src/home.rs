@@ -105,6 +105,12 @@ impl Home {
         self.cache.join("kconfig")
     }
 
+    /// What Kconfig answered, one folder per source tree, builder image and architecture.
+    #[must_use]
+    pub fn answers(&self) -> PathBuf {
+        self.cache.join("answers")
+    }
+
     /// What the guest of a boot test needs of CRIU and its libraries, one folder per builder image.
     #[must_use]
     pub fn guest_tools(&self) -> PathBuf {

@@ -1,14 +1,15 @@
 //! The tree's own Kconfig, run in the builder: default configurations and `olddefconfig`.
 //!
 //! In: the text of a `.config` or the name of a default one. Out: the text that Kconfig makes of it.
-//! Writes only to a folder of its own, since the tree is read-only; the tools built there on the
-//! first call are used again by the next.
+//! Writes only to folders of its own, since the tree is read-only; the tools built there on the
+//! first call are used again by the next, and a question that was asked before is not asked again.
 
 use std::path::PathBuf;
 
-use crate::files;
+use crate::files::{self, FileError};
 use crate::kconfig::Arch;
 
+use super::answers::{self, Answers};
 use super::plan::{BUILD, SOURCE, common_args};
 use super::{BuildError, Builder, Job, Mount};
 
@@ -18,37 +19,56 @@ pub struct KconfigSolver<'a> {
     builder: &'a Builder,
     source: PathBuf,
     work: PathBuf,
+    answers: Answers,
     arch: Arch,
 }
 
 impl<'a> KconfigSolver<'a> {
-    /// `source` is the tree's root; `work` is a folder for this tree, image and architecture alone.
+    /// `source` is the tree's root; `work` and `answers` are folders for this tree, image and architecture alone.
     #[must_use]
     pub fn new(
         builder: &'a Builder,
         source: impl Into<PathBuf>,
         work: impl Into<PathBuf>,
+        answers: impl Into<PathBuf>,
         arch: Arch,
     ) -> Self {
         Self {
             builder,
             source: source.into(),
             work: work.into(),
+            answers: Answers::new(answers.into()),
             arch,
         }
     }
 
     /// The configuration that a target like `defconfig` or `tinyconfig` makes.
     pub fn base(&self, name: &str) -> Result<String, BuildError> {
-        self.make(name)
+        self.ask(name, "")
     }
 
     /// What `olddefconfig` makes of a configuration: every choice left open gets its default, every
     /// choice that cannot be is dropped.
     pub fn olddefconfig(&self, config: &str) -> Result<String, BuildError> {
-        files::create_dir(&self.work)?;
-        files::replace(&self.work.join(".config"), config)?;
-        self.make("olddefconfig")
+        self.ask("olddefconfig", config)
+    }
+
+    /// Keeps the answers for the next time: the tree was what it must be when they were given.
+    pub fn keep_answers(&self) -> Result<(), FileError> {
+        self.answers.keep()
+    }
+
+    fn ask(&self, target: &str, config: &str) -> Result<String, BuildError> {
+        let question = answers::question(target, config);
+        if let Some(known) = self.answers.find(question) {
+            return Ok(known);
+        }
+        if !config.is_empty() {
+            files::replace(&self.work.join(".config"), config)?;
+        }
+        let answer = self.make(target)?;
+        self.answers.learn(question, &answer);
+        Ok(answer)
     }
 
     fn make(&self, name: &str) -> Result<String, BuildError> {

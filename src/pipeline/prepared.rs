@@ -166,11 +166,22 @@ impl Prepared {
         context: &Context,
         settings: &Settings,
     ) -> Result<KernelConfig, Error> {
+        let (_, config) = self.solved(context, settings)?;
+        Ok(config)
+    }
+
+    /// The same, and the tree's Kconfig that had its say.
+    fn solved(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<(KconfigDoor<'_>, KernelConfig), Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
         let (door, request) = self.config_request(context, &tree);
         let resolved = || kconfig::resolve(&request, &door, &context.reporter);
-        Ok(context.reporter.timed("config", resolved)?)
+        let config = context.reporter.timed("config", resolved)?;
+        Ok((door, config))
     }
 
     /// The configuration and what it was made from, whether or not the contract is kept.
@@ -215,16 +226,12 @@ impl Prepared {
             format!("{}, profile {}", tree.version, self.profile),
         );
         let id = tree.tree.to_string();
-        let work =
-            context
-                .home
-                .work()
-                .join("config")
-                .join(BuildPlan::key(&id, &self.builder, self.arch));
+        let key = BuildPlan::key(&id, &self.builder, self.arch);
         let door = KconfigDoor(KconfigSolver::new(
             &self.builder,
             &tree.root,
-            work,
+            context.home.work().join("config").join(&key),
+            context.home.answers().join(&key),
             self.arch,
         ));
         let request = ConfigRequest {
@@ -249,12 +256,15 @@ impl Prepared {
         thread::scope(|scope| {
             let verified =
                 scope.spawn(|| reporter.timed("check of the tree", || self.tree.verify()));
-            let config = self.configure(context, settings);
+            let solved = self.solved(context, settings);
             match verified.join() {
                 Ok(verified) => verified?,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
-            config
+            let (door, config) = solved?;
+            // Without them Kconfig is asked once more, that is all.
+            let _lost = door.0.keep_answers();
+            Ok(config)
         })
     }
 
