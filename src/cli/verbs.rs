@@ -179,6 +179,17 @@ pub(super) fn boot(session: &Session<'_>, args: BootArgs) -> Result<Exit, Error>
     Ok(Exit::Done)
 }
 
+/// Characters of a reason on the screen; the document has all of it.
+const REASON: usize = 80;
+
+/// The beginning of a text that is too long for its place.
+fn brief(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// What the checks are worth. One that is blind is our fault, not the kernel's.
 fn show_tampered(
     session: &Session<'_>,
@@ -194,7 +205,8 @@ fn show_tampered(
     let (build, tampered) = pipeline::boot_tampered(&session.context, settings, name)?;
     let head = ["tampered with", "its check", "by"].map(str::to_owned);
     let row = |row: &TamperedRow| {
-        let reason = row.reason.clone().unwrap_or_default();
+        let reason = row.reason.as_deref().unwrap_or_default();
+        let reason = brief(reason, REASON);
         vec![row.name.clone(), row.notice.to_string(), reason]
     };
     let rows = std::iter::once(head.to_vec()).chain(tampered.rows.iter().map(row));
