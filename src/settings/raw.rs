@@ -121,6 +121,11 @@ pub struct Nightly {
     pub webhook: Option<String>,
 }
 
+/// The key whose value is shown to nobody.
+const SECRET: &str = "shared-cache-secret";
+/// What a text of several lines stands in.
+const QUOTES: [&str; 2] = ["\"\"\"", "'''"];
+
 /// Reads the text of the settings file called `name`.
 pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
     toml::from_str(text).map_err(|error| explain(name, text, &error))
@@ -128,8 +133,16 @@ pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
 
 fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
     let text = &without_secrets(text);
-    let message = without_secrets(error.message());
     let span = error.span().unwrap_or(0..0);
+    let start = text[..span.start.min(text.len())]
+        .rfind('\n')
+        .map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    // toml shows a value that has the wrong type.
+    let message = match line.contains(SECRET) {
+        true => "a text in quotes is expected".to_owned(),
+        false => without_secrets(error.message()),
+    };
     SettingsError::File(Box::new(FileFault {
         message: message
             .lines()
@@ -146,16 +159,35 @@ fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
 
 /// `text` with asterisks for secrets: a fault is shown with its lines, to whomever. No byte moves.
 fn without_secrets(text: &str) -> String {
-    text.split_inclusive('\n').map(without_secret).collect()
+    let mut shown = String::with_capacity(text.len());
+    // A text of several lines goes on to its closing quotes.
+    let mut closing: Option<&str> = None;
+    for line in text.split_inclusive('\n') {
+        let from = match (closing, line.find(SECRET)) {
+            (Some(_), _) => 0,
+            (None, Some(at)) => at + SECRET.len(),
+            (None, None) => {
+                shown.push_str(&without_logins(line));
+                continue;
+            }
+        };
+        let rest = &line[from..];
+        closing = match closing {
+            Some(quotes) => (!rest.contains(quotes)).then_some(quotes),
+            None => QUOTES
+                .into_iter()
+                .find(|quotes| rest.matches(quotes).count() == 1),
+        };
+        let end = line.trim_end().len().max(from);
+        shown.push_str(&line[..from]);
+        shown.push_str(&"*".repeat(end - from));
+        shown.push_str(&line[end..]);
+    }
+    shown
 }
 
-fn without_secret(line: &str) -> String {
-    if let Some((key, value)) = line.split_once('=')
-        && key.trim() == "shared-cache-secret"
-    {
-        let hidden = "*".repeat(value.trim_end().len());
-        return format!("{key}={hidden}{}", &value[value.trim_end().len()..]);
-    }
+/// A line without who logs in at a URL.
+fn without_logins(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
@@ -214,7 +246,15 @@ mod tests {
             ),
             (
                 "a = 1\nshared-cache-secret = \"s\"\nb",
-                "a = 1\nshared-cache-secret =****\nb",
+                "a = 1\nshared-cache-secret******\nb",
+            ),
+            (
+                "build = { shared-cache-secret = \"x\" }\nc\n",
+                "build = { shared-cache-secret********\nc\n",
+            ),
+            (
+                "shared-cache-secret = \"\"\"\nab\ncd\"\"\"\njobs = 2\n",
+                "shared-cache-secret******\n**\n*****\njobs = 2\n",
             ),
             ("no@secret", "no@secret"),
         ];

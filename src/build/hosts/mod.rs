@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::host::CompileHost;
 use self::relay::Relay;
+use super::remote::sweep;
 use super::{BuildError, Builder, Job, Mount};
 use crate::digest::Sha256;
 use crate::files::{self, FileError};
@@ -38,6 +39,8 @@ const CONNECT: &str = include_str!("connect.sh");
 const PREFIX: &str = include_str!("prefix.sh");
 /// Has each host compile what is compiled here, and compares.
 const PROVE: &str = include_str!("prove.sh");
+/// How the folder is called on this machine.
+const LITTER: &str = "wslk-hosts-";
 /// For the proof of all hosts; a host that takes longer is no help.
 const PROOF: Duration = Duration::from_secs(60);
 
@@ -85,10 +88,12 @@ impl Hosts {
         parent: &Path,
     ) -> Result<Self, FileError> {
         // Only we can enter it. The folder in it is all that a job sees, whoever it is.
-        let folder = files::scratch(parent, "wslk-hosts-")?;
+        let failed = |source| FileError::new("open a way out of a job below", parent, source);
+        files::create_dir(parent)?;
+        sweep(parent, LITTER).map_err(failed)?;
+        let folder = files::scratch(parent, LITTER)?;
         let inner = folder.path().join("job");
         let compiler = format!("wslk-{}-gcc", toolchain.short(12));
-        let failed = |source| FileError::new("open a way out of a job below", parent, source);
         fs::create_dir(&inner).map_err(failed)?;
         allow(&inner).map_err(failed)?;
         for (name, text) in [("connect", CONNECT), ("prefix", PREFIX), ("compiler", "")] {

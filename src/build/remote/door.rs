@@ -49,7 +49,7 @@ impl Door {
     /// Listens in a new folder below `parent`, where nobody else works; without one, where temporary files are, for who has to connect to the
     /// socket by its real path.
     pub(in crate::build) fn open(cache: &SharedCache, parent: Option<&Path>) -> io::Result<Self> {
-        parent.map_or(Ok(()), sweep)?;
+        parent.map_or(Ok(()), |parent| sweep(parent, PREFIX))?;
         let mut name = tempfile::Builder::new();
         // Only we can enter it. The folder in it is all that a job sees, whoever it is.
         let name = name.prefix(PREFIX).permissions(mode(0o700));
@@ -144,10 +144,10 @@ impl Drop for Door {
 }
 
 /// Removes what a killed wslk left where nobody else works.
-fn sweep(parent: &Path) -> io::Result<()> {
+pub(in crate::build) fn sweep(parent: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
             fs::remove_dir_all(entry.path())?;
         }
     }

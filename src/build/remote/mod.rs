@@ -34,7 +34,7 @@ use std::time::Duration;
 pub use self::server::CacheServer;
 pub use self::shelf::ServerStats;
 
-pub(super) use self::door::Door;
+pub(super) use self::door::{Door, sweep};
 
 /// For all of one question and its answer. The largest object files have 10 MB: a second on a slow network.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -46,7 +46,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub struct SharedCache {
     /// The servers, asked one after the other; none for no shared cache.
     pub servers: Vec<CacheServer>,
-    /// With what entries are sealed: who does not know it can neither read ours nor make one. Empty for a seal that
+    /// With what entries are sealed: who does not know it can make none; reading them is not
+    /// prevented. Empty for a seal that
     /// anybody can make, which holds against accidents only.
     pub secret: String,
     /// Whether to leave there what was compiled here.

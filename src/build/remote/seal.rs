@@ -28,7 +28,7 @@ impl Sealer {
     }
 
     /// What names begin with on a server, so that those with another secret, or another way to seal, are not in each
-    /// other's way. It tells nothing of the secret.
+    /// other's way. A secret that can be guessed can be tried against it.
     pub(super) fn prefix(&self) -> String {
         format!("wslk-{}-", Sha256::keyed(&self.0, &[MARK]).short(16))
     }

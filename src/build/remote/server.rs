@@ -67,7 +67,8 @@ impl CacheServer {
     #[must_use]
     pub fn shown(text: &str) -> String {
         let Some((before, after)) = text.split_once("://") else {
-            return text.to_owned();
+            let host = text.rsplit_once('@').map(|(_, host)| format!("…@{host}"));
+            return host.unwrap_or_else(|| text.to_owned());
         };
         // A password may have a `/` that should not be there.
         match after.rsplit_once('@') {
