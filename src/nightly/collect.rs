@@ -28,7 +28,8 @@ pub struct Collected {
     pub refused: Vec<(PathBuf, Error)>,
 }
 
-/// Takes over what the jobs in `folders` found. With `keys`, only what one of them signed. A job that left nothing, or something else than it says, does not
+/// Takes over what the jobs in `folders` found. With `keys`, of
+/// publications only what one of them signed; a verdict without a publication is taken at its word. A job that left nothing, or something else than it says, does not
 /// keep the others' results from the ledger.
 ///
 /// # Errors
@@ -121,11 +122,18 @@ fn shelve(tag: Tag, path: &str, from: &Path, to: &Path, keys: &[TrustedKey]) -> 
         return Err(BooksError::Foreign(from.to_owned(), path.to_owned()).into());
     };
     let target = to.join(path);
+    let about = About { tag, build };
+    let source = plain(from, path)?.filter(|source| source.is_dir());
     if target.exists() {
-        return Ok(());
+        // Somebody's word about what is there already, too, is taken only with a signature.
+        return match source {
+            _ if keys.is_empty() => Ok(()),
+            Some(source) => announced(&source, &about, keys).map(drop),
+            None => Err(BooksError::Lost(from.join(path)).into()),
+        };
     }
-    match plain(from, path)?.filter(|source| source.is_dir()) {
-        Some(source) => take_whole(&source, &target, &About { tag, build }, keys),
+    match source {
+        Some(source) => take_whole(&source, &target, &about, keys),
         None => Err(BooksError::Lost(from.join(path)).into()),
     }
 }
@@ -153,15 +161,8 @@ fn take_whole(
     about: &About,
     keys: &[TrustedKey],
 ) -> Result<(), Error> {
-    let list = plain(source, SUMS)?.unwrap_or_else(|| source.join(SUMS));
-    let text = files::read(&list)?;
-    let signature = match plain(source, SIGNATURE)? {
-        Some(path) => Some(files::read(&path)?),
-        None => None,
-    };
-    if !keys.is_empty() {
-        sign::signed_by(about, &text, signature.as_deref(), keys)?;
-    }
+    let (text, signature) = announced(source, about, keys)?;
+    let list = source.join(SUMS);
     let damaged = |file: PathBuf, reason: String| ArtefactError::Damaged { file, reason };
     let listed = sums::parse(&text).map_err(|reason| damaged(list.clone(), reason))?;
     let staging = Staging::beside(target)?;
@@ -180,6 +181,24 @@ fn take_whole(
     files::flush(staging.path())?;
     staging.for_all_to_read()?.publish()?;
     Ok(())
+}
+
+/// The list of a published folder and its signature, which with `keys` must be one of theirs.
+fn announced(
+    source: &Path,
+    about: &About,
+    keys: &[TrustedKey],
+) -> Result<(String, Option<String>), Error> {
+    let list = plain(source, SUMS)?.unwrap_or_else(|| source.join(SUMS));
+    let text = files::read(&list)?;
+    let signature = match plain(source, SIGNATURE)? {
+        Some(path) => Some(files::read(&path)?),
+        None => None,
+    };
+    if !keys.is_empty() {
+        sign::signed_by(about, &text, signature.as_deref(), keys)?;
+    }
+    Ok((text, signature))
 }
 
 fn copied(source: &Path, target: &Path, name: &str) -> Result<PathBuf, Error> {
