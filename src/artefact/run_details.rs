@@ -49,7 +49,8 @@ impl RunDetails {
         })
     }
 
-    /// Without the names of machines and servers that helped: they are nobody else's business.
+    /// Without the names of machines and servers that helped: they are nobody else's business. A
+    /// night's log may still name one that failed.
     #[must_use]
     pub fn for_everybody(&self) -> Self {
         let without = |cache: &CacheStats| CacheStats {

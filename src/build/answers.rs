@@ -14,12 +14,13 @@ use crate::files::{self, FileError};
 /// The answers of one tree's Kconfig.
 #[derive(Debug)]
 pub(super) struct Answers {
-    folder: PathBuf,
+    /// Nothing where nobody knows whose tools answer.
+    folder: Option<PathBuf>,
     fresh: Mutex<BTreeMap<Sha256, String>>,
 }
 
 impl Answers {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self {
             folder,
             fresh: Mutex::default(),
@@ -28,7 +29,7 @@ impl Answers {
 
     /// The answer to a question. What cannot be read is asked again.
     pub(super) fn find(&self, question: Sha256) -> Option<String> {
-        files::read_if_there(&self.path(question)).ok().flatten()
+        files::read_if_there(&self.path(question)?).ok().flatten()
     }
 
     /// Takes a new answer, for [`Answers::keep`].
@@ -41,11 +42,15 @@ impl Answers {
     pub(super) fn keep(&self) -> Result<(), FileError> {
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answers = fresh.iter();
-        answers.try_for_each(|(question, answer)| files::replace(&self.path(*question), answer))
+        answers.try_for_each(|(question, answer)| match self.path(*question) {
+            Some(path) => files::replace(&path, answer),
+            None => Ok(()),
+        })
     }
 
-    fn path(&self, question: Sha256) -> PathBuf {
-        self.folder.join(format!("{}.config", question.short(32)))
+    fn path(&self, question: Sha256) -> Option<PathBuf> {
+        let name = format!("{}.config", question.short(32));
+        Some(self.folder.as_ref()?.join(name))
     }
 }
 
@@ -64,7 +69,7 @@ mod tests {
     #[test]
     fn an_answer_counts_once_it_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let answers = || Answers::new(folder.path().join("answers"));
+        let answers = || Answers::new(Some(folder.path().join("answers")));
         let asked = question("olddefconfig", "CONFIG_A=y\n");
         let first = answers();
         assert_eq!(first.find(asked), None);

@@ -8,7 +8,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::exec::Output;
 use crate::files::{self, FileError};
 use crate::report::Reporter;
 
@@ -81,10 +80,15 @@ pub fn run(
     help.tell(reporter);
     let heard = listener.finish();
     let output = ended.map_err(|error| with_log(error, plan))?;
-    underway.settle(output.status)?;
     if output.status != Some(0) {
-        return Err(judge(plan, builder, heard.clues, &output));
+        let cause = heard.clues.cause(output.status);
+        // A make below may have been killed alone, and what it had started wrote on.
+        if matches!(cause, Cause::Errors { .. } | Cause::NoTool { .. }) {
+            underway.settle(output.status)?;
+        }
+        return Err(judge(plan, builder, cause));
     }
+    underway.settle(output.status)?;
     let calls = calls(plan);
     let trace = heard.recorder.finish(plan, kept, &calls);
     let cache = reporter.timed("reasons of misses", || {
@@ -260,8 +264,8 @@ fn with_log(error: BuildError, plan: &BuildPlan) -> BuildError {
 }
 
 /// Says why make failed.
-fn judge(plan: &BuildPlan, builder: &Builder, clues: Clues, output: &Output) -> BuildError {
-    match clues.cause(output.status) {
+fn judge(plan: &BuildPlan, builder: &Builder, cause: Cause) -> BuildError {
+    match cause {
         Cause::DiskFull => BuildError::DiskFull {
             path: full_disk(plan),
         },

@@ -11,6 +11,7 @@ use crate::kconfig::Arch;
 
 use super::answers::{self, Answers};
 use super::plan::{BUILD, SOURCE, common_args};
+use super::underway::Underway;
 use super::{BuildError, Builder, Job, Mount};
 
 /// Runs the Kconfig of one source tree.
@@ -37,7 +38,8 @@ impl<'a> KconfigSolver<'a> {
             builder,
             source: source.into(),
             work: work.into(),
-            answers: Answers::new(answers.into()),
+            // The host's tools change, and its answers with them.
+            answers: Answers::new(builder.image().map(|_| answers.into())),
             arch,
         }
     }
@@ -73,6 +75,7 @@ impl<'a> KconfigSolver<'a> {
 
     fn make(&self, name: &str) -> Result<String, BuildError> {
         files::create_dir(&self.work)?;
+        let (underway, _) = Underway::begin(&self.work, &self.work)?;
         let job = Job::new(name, "make")
             .arg("-s")
             .args(common_args(self.arch))
@@ -80,7 +83,8 @@ impl<'a> KconfigSolver<'a> {
             .mount(Mount::read(&self.source, SOURCE))
             .mount(Mount::write(&self.work, BUILD))
             .dir(BUILD);
-        self.builder.job(&job)?;
+        let output = self.builder.job(&job)?;
+        underway.settle(output.status)?;
         Ok(files::read(&self.work.join(".config"))?)
     }
 }

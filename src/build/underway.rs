@@ -3,7 +3,7 @@
 //! In: a work folder. Out: a build tree that make may go on from. Killed from outside, make leaves files half
 //! written, and believes in them next time: half an object is taken for a whole one, and over half of a `.cmd` file it
 //! stumbles for ever. Which ones nobody knows; so whatever was written shortly before the end goes, and is made again.
-//! Where make ended by itself, with an error too, nothing is half.
+//! Where make came to its own end, with an error of a compiler too, nothing is half.
 
 use std::fs;
 use std::io;

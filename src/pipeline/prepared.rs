@@ -262,8 +262,11 @@ impl Prepared {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
             let (door, config) = solved?;
-            // Without them Kconfig is asked once more, that is all.
-            let _lost = door.0.keep_answers();
+            // With patches, the tree that was asked is not the one that was looked at.
+            if self.patches.names().next().is_none() {
+                // Without them Kconfig is asked once more, that is all.
+                let _lost = door.0.keep_answers();
+            }
             Ok(config)
         })
     }

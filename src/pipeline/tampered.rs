@@ -1,7 +1,7 @@
 //! The boot test of a build once more, with every victim tampered with: whether its checks can fail.
 //!
-//! In: a finished build. Out: what each check noticed. The build's own evidence stays as it is. Must not judge
-//! the kernel.
+//! In: a finished build. Out: what each check noticed. A build without evidence of today's suite is tested first, as it
+//! is; what the tampered test finds is no evidence. Must not judge the kernel.
 
 use super::control::known_report;
 use super::{Context, boot_test_into, builder};

@@ -88,8 +88,8 @@ pub struct BootArgs {
     /// Boot a control beside it and compare: stock (the configuration it was based on, built if need be), or a build.
     #[arg(long, value_name = "BUILD", num_args = 0..=1, require_equals = true, default_missing_value = "stock")]
     pub control: Option<Control>,
-    /// Tamper with every victim's data: each check must notice, or its verdicts are worth nothing. Leaves the
-    /// build's evidence as it is.
+    /// Tamper with every victim's data: each check must notice, or its verdicts are worth nothing. What it
+    /// finds is no evidence of the build.
     #[arg(long, conflicts_with = "control")]
     pub tamper: bool,
     /// Where CRIU for the guest comes from.
