@@ -10,7 +10,8 @@ case " $targets " in
 esac
 # kconfig tells the kernel's version in a comment of the header that every file includes. Without it the compiler
 # cache takes an object of the last point release for one of this, if nothing else is new to it.
-if ! [ include/config/auto.conf -nt .config ] || ! [ -e include/generated/autoconf.h ]; then
+if ! [ include/config/auto.conf -nt .config ] || ! [ -e include/config/auto.conf.cmd ] ||
+    ! [ -e include/generated/autoconf.h ]; then
     echo 'make begins: syncconfig'
     make "$@" syncconfig
     sed -i 's/^\( \* .*\) [^ ]* Kernel Configuration$/\1 Kernel Configuration/' include/generated/autoconf.h
