@@ -4,10 +4,10 @@
 //! A tree of a few C files with a makefile stands in for a kernel, containers in the machine's own network for other
 //! machines. Without an engine with the builder image this is skipped and says so.
 
-#![expect(clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -96,27 +96,28 @@ struct Built {
     warnings: Vec<String>,
 }
 
-/// The first engine with the builder image.
-fn yard() -> Option<Yard> {
+/// Each engine that has the builder image.
+fn engines() -> Vec<(Engine, Image)> {
     let runner = Arc::new(Duct::new(Interrupt::default()));
     let reference = Recipe::embedded().reference();
+    let mut found = Vec::new();
     for choice in [EngineChoice::Docker, EngineChoice::Podman] {
         let Ok(engine) = Engine::find(choice, Arc::clone(&runner) as _, &Reporter::silent()) else {
             continue;
         };
         if let Some(image) = Image::find(&engine, &reference).expect("an answer") {
-            let folder = tempfile::tempdir().expect("a folder");
-            plant(&folder.path().join("tree"));
-            return Some(Yard {
-                folder,
-                config: "# CONFIG_MODULES is not set\n".to_owned(),
-                engine,
-                image,
-            });
+            found.push((engine, image));
         }
     }
-    say("skipped: no container engine with the builder image");
-    None
+    if found.is_empty() {
+        say("skipped: no container engine with the builder image");
+    }
+    found
+}
+
+fn yard() -> Option<Yard> {
+    let (engine, image) = engines().into_iter().next()?;
+    Some(Yard::new(engine, image))
 }
 
 fn plant(tree: &Path) {
@@ -134,6 +135,17 @@ fn plant(tree: &Path) {
 }
 
 impl Yard {
+    fn new(engine: Engine, image: Image) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        plant(&folder.path().join("tree"));
+        Self {
+            folder,
+            config: "# CONFIG_MODULES is not set\n".to_owned(),
+            engine,
+            image,
+        }
+    }
+
     fn build(&self, hosts: &[&Host]) -> Built {
         self.build_and(hosts, true, u64::MAX, Box::new(|| {}))
     }
@@ -213,13 +225,7 @@ impl Yard {
              --no-detach --allow 127.0.0.1 --listen 127.0.0.1 --port {port} --jobs 2"
         );
         let mut command = Command::new(self.engine());
-        command.args([
-            "run",
-            "--rm",
-            "--init",
-            "--network=host",
-            "--user=65534:65534",
-        ]);
+        command.args(["run", "--rm", "--network=host", "--user=65534:65534"]);
         command.arg(format!("--label=wslk.compile-host={port}"));
         command.args([
             "--tmpfs=/tmp:exec,mode=1777",
@@ -256,21 +262,23 @@ struct Host {
 
 impl Host {
     fn started(mut command: Command, port: u16, engine: String) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let host = Self {
+        let mut said = tempfile::tempfile().expect("a file");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(said.try_clone().expect("a descriptor"));
+        let mut host = Self {
             client: command.spawn().expect("started"),
             port,
             engine,
         };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "no host came up"
-            );
+            let has_ended = host.client.try_wait().expect("a state").is_some();
+            if has_ended || started.elapsed() > Duration::from_secs(60) {
+                let mut text = String::new();
+                said.rewind().expect("a file");
+                said.read_to_string(&mut text).expect("text");
+                panic!("{} brought no host up: {text}", host.engine);
+            }
             thread::sleep(Duration::from_millis(50));
         }
         host
@@ -370,6 +378,22 @@ fn no_file_goes_to_a_host_that_is_not_what_it_must_be() {
     assert!(built.warnings[0].contains("other bytes"), "{told}");
     for warning in &built.warnings[1..] {
         assert!(warning.contains("could not compile a trial file"), "{told}");
+    }
+}
+
+/// Engines differ in what they need to end a container's first process.
+#[test]
+fn a_host_ends_when_it_is_told_to() {
+    for (engine, image) in engines() {
+        let yard = Yard::new(engine, image);
+        let mut host = yard.host();
+        let client = host.client.id().to_string();
+        let told = Command::new("kill").arg(client).status();
+        assert!(told.expect("a kill").success());
+        let ended = host.client.wait().expect("an end");
+        assert!(ended.success(), "{}: {ended}", host.engine);
+        let left = TcpStream::connect(("127.0.0.1", host.port));
+        assert!(left.is_err(), "{} goes on", host.engine);
     }
 }
 
