@@ -26,6 +26,7 @@ mod progress;
 mod reasons;
 mod remote;
 mod run;
+mod socket;
 mod solver;
 mod trace;
 mod underway;

@@ -17,8 +17,6 @@ mod host;
 mod relay;
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,10 +24,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::host::CompileHost;
 use self::relay::Relay;
-use super::remote::sweep;
+use super::socket::{self, allow};
 use super::{BuildError, Builder, Job, Mount};
 use crate::digest::Sha256;
-use crate::files::{self, FileError};
+use crate::files::FileError;
 
 /// Where a job sees sockets and scripts.
 const FOLDER: &str = "/hosts";
@@ -37,6 +35,8 @@ const FOLDER: &str = "/hosts";
 const CONNECT: &str = include_str!("connect.sh");
 /// Compiles by the compiler's own name, where there is room.
 const PREFIX: &str = include_str!("prefix.sh");
+/// The image's compiler, under the name that tells its toolchain.
+const COMPILER: &str = "#!/bin/sh\nexec /usr/bin/gcc \"$@\"\n";
 /// Has each host compile what is compiled here, and compares.
 const PROVE: &str = include_str!("prove.sh");
 /// How the folder is called on this machine.
@@ -87,26 +87,22 @@ impl Hosts {
         toolchain: &Sha256,
         parent: &Path,
     ) -> Result<Self, FileError> {
-        // Only we can enter it. The folder in it is all that a job sees, whoever it is.
         let failed = |source| FileError::new("open a way out of a job below", parent, source);
-        files::create_dir(parent)?;
-        sweep(parent, LITTER).map_err(failed)?;
-        let folder = files::scratch(parent, LITTER)?;
+        let folder = socket::folder(Some(parent), LITTER).map_err(failed)?;
         let inner = folder.path().join("job");
         let compiler = format!("wslk-{}-gcc", toolchain.short(12));
         fs::create_dir(&inner).map_err(failed)?;
-        allow(&inner).map_err(failed)?;
-        for (name, text) in [("connect", CONNECT), ("prefix", PREFIX), ("compiler", "")] {
-            let (name, text) = match name {
-                "compiler" => (
-                    compiler.as_str(),
-                    "#!/bin/sh\nexec /usr/bin/gcc \"$@\"\n".to_owned(),
-                ),
-                _ => (name, text.replace("@COMPILER@", &compiler)),
-            };
+        allow(&inner, 0o755).map_err(failed)?;
+        let prefix = PREFIX.replace("@COMPILER@", &compiler);
+        let scripts = [
+            ("connect", CONNECT),
+            ("prefix", &prefix),
+            (&compiler, COMPILER),
+        ];
+        for (name, text) in scripts {
             let path = inner.join(name);
             fs::write(&path, text).map_err(failed)?;
-            allow(&path).map_err(failed)?;
+            allow(&path, 0o755).map_err(failed)?;
         }
         let mut lent = Vec::new();
         for (n, host) in hosts.iter().enumerate() {
@@ -194,8 +190,4 @@ impl Hosts {
 /// What a host is called inside.
 fn socket(n: usize) -> String {
     format!("h{n}")
-}
-
-fn allow(path: &Path) -> io::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }

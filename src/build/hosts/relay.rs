@@ -3,19 +3,17 @@
 //! In: a host, a folder. Out: a Unix socket in it. Each connection there becomes one to the host's port, named here,
 //! outside. What a host does wrong ends in a closed connection, and distcc compiles here.
 
-use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::{CompileHost, HostStats};
+use crate::build::socket::Socket;
 
 /// A host on the same network answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -27,11 +25,9 @@ const CHUNK: usize = 64 << 10;
 /// One host's socket.
 #[derive(Debug)]
 pub(super) struct Relay {
+    _socket: Socket,
     name: String,
-    listener: Arc<UnixListener>,
-    is_closed: Arc<AtomicBool>,
     tally: Arc<Tally>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,23 +39,17 @@ struct Tally {
 impl Relay {
     /// Listens as `name` in `folder`.
     pub(super) fn open(host: &CompileHost, folder: &Path, name: &str) -> io::Result<Self> {
-        let listener = Arc::new(listen(folder, name)?);
-        let (is_closed, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
-        let serving = (
-            Arc::clone(&listener),
-            Arc::clone(&is_closed),
+        let tally = Arc::new(Tally::default());
+        let (about, host, counted) = (
+            format!("compile host {host}"),
+            host.clone(),
             Arc::clone(&tally),
         );
-        let host = host.clone();
-        let thread = thread::Builder::new()
-            .name(format!("compile host {host}"))
-            .spawn(move || serve(&host, &serving.0, &serving.1, &serving.2))?;
+        let answer = move |inside: &UnixStream| carry(&host, inside, &counted);
         Ok(Self {
+            _socket: Socket::open(folder, name, about, answer)?,
             name: name.to_owned(),
-            listener,
-            is_closed,
             tally,
-            thread: Some(thread),
         })
     }
 
@@ -79,42 +69,6 @@ impl Relay {
             host: host.to_string(),
             asked: self.tally.asked.load(Ordering::Relaxed),
             answered: self.tally.answered.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.is_closed.store(true, Ordering::Release);
-        // Wakes the thread that waits for a connection.
-        let _closed = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
-        // If it panicked, it said so; the build is over all the same.
-        let _panicked = self.thread.take().map(thread::JoinHandle::join);
-    }
-}
-
-/// A socket for everybody who can reach its folder. Its path may be too long for a socket: hence the short one,
-/// through the open folder.
-fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
-    let opened = File::open(folder)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd()));
-    let listener = UnixListener::bind(short)?;
-    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
-}
-
-/// Takes connections, two threads each, until the relay is closed. They end with the processes that made them.
-fn serve(host: &CompileHost, listener: &UnixListener, is_closed: &AtomicBool, tally: &Arc<Tally>) {
-    for inside in listener.incoming() {
-        if is_closed.load(Ordering::Acquire) {
-            return;
-        }
-        let (host, tally) = (host.clone(), Arc::clone(tally));
-        let carried = inside
-            .and_then(|inside| thread::Builder::new().spawn(move || carry(&host, &inside, &tally)));
-        // Out of descriptors or threads: distcc compiles here, and those that are open will end.
-        if carried.is_err() {
-            thread::sleep(Duration::from_millis(20));
         }
     }
 }

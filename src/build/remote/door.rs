@@ -4,20 +4,16 @@
 //! can enter the folder can ask and leave entries, by a well-formed key and in no other way. Questions are answered
 //! whatever the servers do: what cannot be had is not there, and what cannot be left is as good as left.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use super::resp::{self, Reply};
 use super::shelf::Shelf;
 use super::{ServerStats, SharedCache};
+use crate::build::socket::{self, Socket, allow};
 use crate::build::{Job, Mount};
 
 /// Where a job sees the socket.
@@ -37,26 +33,18 @@ const PATH: usize = 107;
 /// The shared cache, open for one build; closed when it is dropped.
 #[derive(Debug)]
 pub(in crate::build) struct Door {
+    // Closed before its folder goes.
+    _socket: Socket,
     folder: tempfile::TempDir,
-    listener: Arc<UnixListener>,
     shelves: Arc<Vec<Shelf>>,
-    is_closed: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
     news: Vec<String>,
 }
 
 impl Door {
-    /// Listens in a new folder below `parent`, where nobody else works; without one, where temporary files are, for who has to connect to the
-    /// socket by its real path.
+    /// Listens in a new folder below `parent`, where nobody else works; without one, where temporary files are, for who
+    /// has to connect to the socket by its real path.
     pub(in crate::build) fn open(cache: &SharedCache, parent: Option<&Path>) -> io::Result<Self> {
-        parent.map_or(Ok(()), |parent| sweep(parent, PREFIX))?;
-        let mut name = tempfile::Builder::new();
-        // Only we can enter it. The folder in it is all that a job sees, whoever it is.
-        let name = name.prefix(PREFIX).permissions(mode(0o700));
-        let folder = match parent {
-            Some(parent) => name.tempdir_in(parent),
-            None => name.tempdir(),
-        }?;
+        let folder = socket::folder(parent, PREFIX)?;
         let sockets = folder.path().join("sockets");
         if parent.is_none() && !can_be_told(&sockets.join(SOCKET)) {
             let text = format!(
@@ -67,7 +55,6 @@ impl Door {
         }
         fs::create_dir(&sockets)?;
         allow(&sockets, 0o755)?;
-        let listener = Arc::new(listen(&sockets)?);
         let (mut shelves, mut news) = (Vec::new(), Vec::new());
         for server in &cache.servers {
             match Shelf::new(server, cache) {
@@ -75,16 +62,15 @@ impl Door {
                 Err(fault) => news.push(format!("shared cache {server}: {fault}")),
             }
         }
-        let mut door = Self {
+        let shelves = Arc::new(shelves);
+        let asked = Arc::clone(&shelves);
+        let answer = move |stream: &UnixStream| answer_all(stream, &asked);
+        Ok(Self {
+            _socket: Socket::open(&sockets, SOCKET, "shared cache".to_owned(), answer)?,
             folder,
-            listener,
-            shelves: Arc::new(shelves),
-            is_closed: Arc::default(),
-            thread: None,
+            shelves,
             news,
-        };
-        door.thread = Some(door.serve()?);
-        Ok(door)
+        })
     }
 
     /// `job` with ccache led here.
@@ -108,68 +94,6 @@ impl Door {
     pub(in crate::build) fn stats(&self) -> Vec<ServerStats> {
         self.shelves.iter().map(Shelf::stats).collect()
     }
-
-    /// Takes connections, a thread each, until the door is closed. They end with the processes that made them.
-    fn serve(&self) -> io::Result<thread::JoinHandle<()>> {
-        let listener = Arc::clone(&self.listener);
-        let (shelves, is_closed) = (Arc::clone(&self.shelves), Arc::clone(&self.is_closed));
-        let take = move || {
-            for stream in listener.incoming() {
-                if is_closed.load(Ordering::Acquire) {
-                    return;
-                }
-                let shelves = Arc::clone(&shelves);
-                let answer = |stream: UnixStream| move || answer_all(&stream, &shelves);
-                let taken = stream.and_then(|stream| thread::Builder::new().spawn(answer(stream)));
-                // Out of descriptors or threads: ccache does without, and those that are open will end.
-                if taken.is_err() {
-                    thread::sleep(Duration::from_millis(20));
-                }
-            }
-        };
-        thread::Builder::new()
-            .name("shared cache".to_owned())
-            .spawn(take)
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        self.is_closed.store(true, Ordering::Release);
-        // Wakes the thread that waits for a connection.
-        let _closed = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
-        // If it panicked, it said so; the build is over all the same.
-        let _panicked = self.thread.take().map(thread::JoinHandle::join);
-    }
-}
-
-/// Removes what a killed wslk left where nobody else works.
-pub(in crate::build) fn sweep(parent: &Path, prefix: &str) -> io::Result<()> {
-    for entry in fs::read_dir(parent)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// A socket for everybody who can reach its folder. Its path may be too long for a socket: hence the short one,
-/// through the open folder.
-fn listen(folder: &Path) -> io::Result<UnixListener> {
-    let opened = File::open(folder)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()));
-    let listener = UnixListener::bind(short)?;
-    allow(&folder.join(SOCKET), 0o666)?;
-    Ok(listener)
-}
-
-fn allow(path: &Path, bits: u32) -> io::Result<()> {
-    fs::set_permissions(path, mode(bits))
-}
-
-fn mode(bits: u32) -> fs::Permissions {
-    fs::Permissions::from_mode(bits)
 }
 
 /// Whether ccache can be told the path: it has its own use for spaces, `|` and `%`, and fails where it does not
@@ -228,7 +152,11 @@ fn key_of(word: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::fs::File;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     use super::super::fake::{Conduct, Fake, cache};
     use super::*;

@@ -34,7 +34,7 @@ use std::time::Duration;
 pub use self::server::CacheServer;
 pub use self::shelf::ServerStats;
 
-pub(super) use self::door::{Door, sweep};
+pub(super) use self::door::Door;
 
 /// For all of one question and its answer. The largest object files have 10 MB: a second on a slow network.
 const DEADLINE: Duration = Duration::from_secs(5);
