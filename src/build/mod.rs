@@ -8,6 +8,7 @@
 //! door: [`Builder::job`]. Must not fetch or change sources, decide on configuration, or name and
 //! keep builds; nothing of the host is writable in a job but what the job mounts so.
 
+mod address;
 mod answers;
 mod builder;
 mod cache_record;

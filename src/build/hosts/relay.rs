@@ -4,7 +4,7 @@
 //! outside. What a host does wrong ends in a closed connection, and distcc compiles here.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,20 +90,10 @@ fn carry(host: &CompileHost, inside: &UnixStream, tally: &Tally) {
 }
 
 fn connect(host: &CompileHost) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in host.address().to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                // Questions are small pieces, each waited for.
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let stream = host.address.connect(|| Ok(CONNECT))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// What distcc sends. Its end is not passed on: distccd takes a closed half for a client that is gone, and gives up.

@@ -37,7 +37,7 @@ impl Http {
             _ => "http",
         };
         Ok(Self {
-            base: format!("{scheme}://{}{}", server.address(), server.path),
+            base: format!("{scheme}://{}{}", server.address, server.path),
             server,
             client,
         })

@@ -4,7 +4,7 @@
 //! are kept for the next question: one costs three round trips with a login.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -66,20 +66,11 @@ impl Redis {
     }
 
     fn connect(&self, until: Instant) -> Result<Line, Fault> {
-        let addresses = (self.server.host.as_str(), self.server.port).to_socket_addrs()?;
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, left(until)?.min(CONNECT)) {
-                Ok(stream) => return self.greet(stream, until),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed.into())
+        let patience = || Ok(left(until)?.min(CONNECT));
+        self.greet(self.server.address.connect(patience)?, until)
     }
 
     fn greet(&self, stream: TcpStream, until: Instant) -> Result<Line, Fault> {
-        // Questions and answers, not bulk.
-        stream.set_nodelay(true)?;
         let mut line = BufReader::new(Timed { stream, until });
         if let Some(login) = &self.server.login {
             let name = login.name.as_ref().map(|name| name.as_bytes());
