@@ -5,10 +5,11 @@
 #![expect(clippy::expect_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a skip must be seen")]
 
-use std::ffi::{OsStr, OsString};
+#[path = "browser/mod.rs"]
+mod browser;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use wslk::nightly::site::{self, Shelves, Site};
 use wslk::nightly::{Blame, DriftFacts, Entry, Failure, Ledger, Regression, Row, Stage};
@@ -16,6 +17,8 @@ use wslk::process::env_var;
 use wslk::publish::Index;
 use wslk::smoke::Verdict;
 use wslk::source::Tag;
+
+use self::browser::Browser;
 
 /// What a kernel might say to see what we make of it.
 const EVIL: &str = "<script>alert('x')</script>&amp;\"]]> <img src=x onerror=y>";
@@ -355,62 +358,16 @@ fn a_path_that_leads_elsewhere_is_no_link() {
     assert!(!site.page.contains("javascript:") && !site.page.contains("passwd"));
 }
 
-fn browser() -> Option<OsString> {
-    let asked = env_var("WSLK_TEST_BROWSER");
-    let known = ["chromium", "chromium-browser", "google-chrome"].map(OsString::from);
-    let found = asked
-        .into_iter()
-        .chain(known)
-        .find(|name| Command::new(name).arg("--version").output().is_ok());
-    if found.is_none() {
-        eprintln!("SKIPPED: how the page looks in a browser; there is none");
-    }
-    found
-}
-
-/// What a browser says about the width of the page's content in a window as wide as `width`.
-fn measured(browser: &OsStr, root: &Path, width: u32) -> String {
-    // The frame, unlike a headless window, can be as narrow as a phone.
-    let frame = format!(
-        "<!DOCTYPE html><body><iframe id='f' src='index.html' width='{width}' height='800' style='border:0'></iframe><script>\
-         document.getElementById('f').onload = e => {{ const d = e.target.contentDocument.documentElement;\
-         document.title = 'width ' + d.scrollWidth + ' of ' + d.clientWidth; }}</script></body>"
-    );
-    fs::write(root.join("frame.html"), frame).expect("written");
-    let profile = root.join("profile");
-    let output = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--allow-file-access-from-files",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("file://{}", root.join("frame.html").display()))
-        .output()
-        .expect("starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let title = text
-        .split_once("<title>")
-        .and_then(|(_, rest)| rest.split_once("</title>"));
-    title.expect("the page was measured").0.to_owned()
-}
-
 #[test]
 fn nothing_is_wider_than_a_phone_or_a_desk() {
-    let Some(browser) = browser() else {
+    let Some(browser) = Browser::find() else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
     written(folder.path());
-    for width in [320, 390, 768, 1280] {
-        let found = measured(&browser, folder.path(), width);
-        let (content, window) = found
-            .trim_start_matches("width ")
-            .split_once(" of ")
-            .expect("two numbers");
-        assert_eq!(content, window, "at {width}: {found}");
+    for width in browser::WIDTHS {
+        let numbers = "[d.documentElement.scrollWidth, d.documentElement.clientWidth]";
+        let found = browser.measure(folder.path(), "index.html", width, numbers);
+        assert_eq!(found[0], found[1], "at {width}");
     }
 }

@@ -5,8 +5,10 @@
 #![expect(clippy::expect_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a skip must be seen")]
 
+#[path = "browser/mod.rs"]
+mod browser;
+
 use std::env;
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use tempfile::TempDir;
 use wslk::build::{Asked, Phase, Step, Trace};
 use wslk::process::env_var;
 use wslk::timings::{self, Span, Subject, Timings};
+
+use self::browser::Browser;
 
 /// Compiles two files at a time, links, packs and installs a module.
 const MAKE: &str = r#"#!/bin/sh
@@ -372,76 +376,28 @@ fn large() -> Timings {
     Timings::new(subject, &spans, 960.0, &trace, 10.0)
 }
 
-fn browser() -> Option<OsString> {
-    let asked = env_var("WSLK_TEST_BROWSER");
-    let known = ["chromium", "chromium-browser", "google-chrome"].map(OsString::from);
-    let starts = |name: &OsString| {
-        let mut command = std::process::Command::new(name);
-        command.arg("--version").output().is_ok()
-    };
-    let found = asked.into_iter().chain(known).find(starts);
-    if found.is_none() {
-        eprintln!("SKIPPED: how the page looks in a browser; there is none");
-    }
-    found
-}
-
-/// What a browser says about the page in a window as wide as `width`: how wide its content is, and the narrowest
-/// lane that shows anything.
-fn measured(browser: &OsStr, folder: &Path, width: u32) -> String {
-    // The frame, unlike a headless window, can be as narrow as a phone.
-    let frame = format!(
-        "<!DOCTYPE html><body><iframe id='f' src='{}' width='{width}' height='800' style='border:0'></iframe><script>\
-         document.getElementById('f').onload = e => {{ const d = e.target.contentDocument;\
-         const lanes = [...d.querySelectorAll('.strip:not(.axis) svg')].map(l => l.getBoundingClientRect());\
-         document.title = [d.documentElement.scrollWidth, d.documentElement.clientWidth,\
-         Math.floor(Math.min(...lanes.map(l => l.width))), Math.floor(Math.min(...lanes.map(l => l.height))),\
-         d.querySelectorAll('.plots svg').length].join(' '); }}</script></body>",
-        timings::PAGE
-    );
-    fs::write(folder.join("frame.html"), frame).expect("written");
-    let output = std::process::Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--allow-file-access-from-files",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-        ])
-        .arg(format!(
-            "--user-data-dir={}",
-            folder.join("profile").display()
-        ))
-        .arg(format!("file://{}", folder.join("frame.html").display()))
-        .output()
-        .expect("starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let title = text
-        .split_once("<title>")
-        .and_then(|(_, rest)| rest.split_once("</title>"));
-    title.expect("the page was measured").0.to_owned()
-}
+/// How wide the content and the window are, the narrowest and the lowest lane that shows anything, the number of plots.
+const LOOKS: &str = "(() => { \
+    const lanes = [...d.querySelectorAll('.strip:not(.axis) svg')].map(l => l.getBoundingClientRect()); \
+    return [d.documentElement.scrollWidth, d.documentElement.clientWidth, \
+        Math.floor(Math.min(...lanes.map(l => l.width))), Math.floor(Math.min(...lanes.map(l => l.height))), \
+        d.querySelectorAll('.plots svg').length]; })()";
 
 #[test]
 fn the_page_fits_a_phone_and_a_desk() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = env_var("WSLK_TEST_TIMINGS").map_or(folder.path().to_owned(), PathBuf::from);
     timings::write(&place, &large()).expect("written");
-    let Some(browser) = browser() else {
+    let Some(browser) = Browser::find() else {
         return;
     };
-    for width in [320, 390, 768, 1280] {
-        let found = measured(&browser, &place, width);
-        let numbers: Vec<u32> = found
-            .split(' ')
-            .map(|number| number.parse().expect("a number"))
-            .collect();
-        assert_eq!(numbers[0], numbers[1], "wider than {width}: {found}");
+    for width in browser::WIDTHS {
+        let found = browser.measure(&place, timings::PAGE, width, LOOKS);
+        assert_eq!(found[0], found[1], "wider than {width}: {found:?}");
         assert!(
-            numbers[2] > 200 && numbers[3] >= 10,
-            "lanes at {width}: {found}"
+            found[2] > 200 && found[3] >= 10,
+            "lanes at {width}: {found:?}"
         );
-        assert_eq!(numbers[4], 2, "plots at {width}: {found}");
+        assert_eq!(found[4], 2, "plots at {width}: {found:?}");
     }
 }
