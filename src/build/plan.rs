@@ -207,21 +207,32 @@ pub(super) fn image_path(tree: &Path, arch: Arch) -> PathBuf {
 }
 
 #[cfg(test)]
+impl BuildPlan {
+    /// The plan of a build in `work`, for tests.
+    pub(super) fn example(work: PathBuf) -> Self {
+        Self {
+            source: "/trees/linux".into(),
+            config: String::new(),
+            localversion: "-wslk-1a2b3c4d5e".to_owned(),
+            work,
+            arch: Arch::X86,
+            jobs: 2,
+            timestamp: Self::TIMESTAMP.to_owned(),
+            ccache: None,
+            hosts: Vec::new(),
+            silence: Self::SILENCE,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn plan(config: &str) -> BuildPlan {
         BuildPlan {
-            source: "/trees/linux".into(),
             config: config.to_owned(),
-            localversion: "-wslk-1a2b3c4d5e".to_owned(),
-            work: "/cache/work/k".into(),
-            arch: Arch::X86,
-            jobs: 2,
-            timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache: None,
-            hosts: Vec::new(),
-            silence: BuildPlan::SILENCE,
+            ..BuildPlan::example("/cache/work/k".into())
         }
     }
 

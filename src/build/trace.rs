@@ -345,22 +345,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kconfig::Arch;
-
-    fn plan(work: &Path) -> BuildPlan {
-        BuildPlan {
-            source: "/trees/linux".into(),
-            config: String::new(),
-            localversion: String::new(),
-            work: work.to_owned(),
-            arch: Arch::X86,
-            jobs: 2,
-            timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache: None,
-            hosts: Vec::new(),
-            silence: BuildPlan::SILENCE,
-        }
-    }
 
     #[test]
     fn steps_are_read() {
@@ -418,7 +402,7 @@ mod tests {
             (9.5, "kernelrelease is 6.1"),
         ]);
         let folder = tempfile::tempdir().unwrap();
-        let trace = recorder.finish(&plan(folder.path()), 0, &[]);
+        let trace = recorder.finish(&BuildPlan::example(folder.path().into()), 0, &[]);
         let phases: Vec<(&str, f64, f64)> = trace
             .phases
             .iter()
@@ -490,7 +474,7 @@ mod tests {
     #[test]
     fn files_of_this_run_are_found_wherever_make_says_they_are() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = plan(folder.path());
+        let plan = BuildPlan::example(folder.path().into());
         let old = plan.tree().join("old.o");
         let new = plan.tree().join("tools/new.o");
         let module = plan.staged().join("lib/modules/6.1/x.ko");
@@ -536,7 +520,7 @@ mod tests {
     #[test]
     fn the_compiler_cache_is_asked_by_source_file() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = plan(folder.path());
+        let plan = BuildPlan::example(folder.path().into());
         let log = "# /src/init/main.c\ncache_miss\n# /src/kernel/fork.c\ndirect_cache_hit\n\
             # arch/x86/lib/x.S\npreprocessed_cache_hit\n# /trees/linux/scripts/basic/fixdep.c\ndirect_cache_hit\n\
             # /dev/null\ndirect_cache_hit\n# .tmp.S\nunsupported_code_directive\n";
@@ -584,7 +568,7 @@ mod tests {
             let mut recorder = Recorder::start();
             recorder.take(&line);
             let folder = tempfile::tempdir().unwrap();
-            let trace = recorder.finish(&plan(folder.path()), 0, &[]);
+            let trace = recorder.finish(&BuildPlan::example(folder.path().into()), 0, &[]);
             prop_assert!(trace.steps.len() <= 1);
         }
     }

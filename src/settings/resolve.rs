@@ -165,17 +165,7 @@ fn shared_cache(
     let (key, urls) = ("build.shared-cache", &file.shared_cache);
     let urls = pick(key, [flags, urls.clone(), defaults.shared_cache.clone()])?;
     let server = |url: &String| {
-        let refused = |reason| {
-            let value = CacheServer::shown(url);
-            match by_flag {
-                true => SettingsError::Flag {
-                    flag: flag_of(key),
-                    value,
-                    reason,
-                },
-                false => SettingsError::Value { key, value, reason },
-            }
-        };
+        let refused = |reason| refused(key, by_flag, CacheServer::shown(url), reason);
         url.parse::<CacheServer>().map_err(refused)
     };
     let secrets = [&file.shared_cache_secret, &defaults.shared_cache_secret];
@@ -285,18 +275,20 @@ where
     let [flag, ..] = &candidates;
     let by_flag = flag.is_some();
     let value = pick(key, candidates)?;
-    value.parse().map_err(|e: T::Err| {
-        let reason = e.to_string();
-        match by_flag {
-            // Whoever typed a flag has not heard of the key.
-            true => SettingsError::Flag {
-                flag: flag_of(key),
-                value,
-                reason,
-            },
-            false => SettingsError::Value { key, value, reason },
-        }
-    })
+    let parsed = value.parse();
+    parsed.map_err(|e: T::Err| refused(key, by_flag, value, e.to_string()))
+}
+
+fn refused(key: &'static str, by_flag: bool, value: String, reason: String) -> SettingsError {
+    match by_flag {
+        // Whoever typed a flag has not heard of the key.
+        true => SettingsError::Flag {
+            flag: flag_of(key),
+            value,
+            reason,
+        },
+        false => SettingsError::Value { key, value, reason },
+    }
 }
 
 /// The flag that wins over a key: it has the name of the key's last part, but for one.

@@ -4,6 +4,9 @@
 //! down. Must not know what is plotted. Colour never carries a meaning alone: each curve has a label, a dash
 //! and a mark of its own.
 
+#[cfg(test)]
+pub(crate) mod harmless;
+
 /// A plot's size, in the units of its drawing.
 pub const WIDTH: u32 = 380;
 /// Its height.
