@@ -127,7 +127,7 @@ impl Host {
 fn does(engine: &str, port: u16, verb: &str) {
     let filter = format!("label=wslk.compile-host={port}");
     let listed = Command::new(engine)
-        .args(["ps", "--quiet", "--filter", &filter])
+        .args(["ps", "--all", "--quiet", "--filter", &filter])
         .output();
     let listed = String::from_utf8(listed.expect("an answer").stdout).expect("text");
     for id in listed.split_whitespace() {
