@@ -3,6 +3,7 @@
 //! In: a [`BuildPlan`] and a [`Builder`]. Out: [`Compiled`]. The build tree stays whatever happens,
 //! so that the next run goes on from it; products are only named after make ended well.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,7 @@ pub fn run(
     let mut help = Help::open(plan, builder, reporter)?;
     let job = help.job(plan, builder);
     reporter.detail(builder.reproduce(&plan.again(builder, None)));
+    let there = kept.len() as u64;
     let mut listener = Listener::new(plan, reporter, kept)?;
     let ended = builder.job_with(&job, &mut |line| {
         listener.take(line);
@@ -90,7 +92,7 @@ pub fn run(
     }
     underway.settle(output.status)?;
     let calls = calls(plan);
-    let trace = heard.recorder.finish(plan, kept, &calls);
+    let trace = heard.recorder.finish(plan, there, &calls);
     let cache = reporter.timed("reasons of misses", || {
         remember_units(plan);
         let told = |cache| cache_stats(plan, cache, &calls, &heard.release);
@@ -98,7 +100,7 @@ pub fn run(
     });
     let stats = Stats {
         units: heard.units,
-        kept,
+        kept: there,
         seconds: started.elapsed().as_secs_f64(),
         cache: cache.map(|cache| CacheStats {
             servers: help.servers(),
@@ -109,8 +111,8 @@ pub fn run(
     collect(plan, &heard.release, stats, trace)
 }
 
-/// What make finds: a tree that it may go on from, and how many object files are there already.
-fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, u64), BuildError> {
+/// What make finds: a tree that it may go on from, and which object files are there already.
+fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, HashSet<String>), BuildError> {
     let (underway, removed) = Underway::begin(&plan.work, &plan.tree())?;
     if removed > 0 {
         reporter.note(format!(
@@ -118,17 +120,18 @@ fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, u64), Build
         ));
     }
     let kept = prepare(plan)?;
-    if kept > 0 {
+    if !kept.is_empty() {
         reporter.note(format!(
-            "going on from {kept} object files of an earlier run"
+            "going on from {} object files of an earlier run",
+            kept.len()
         ));
     }
     Ok((underway, kept))
 }
 
 /// Folders, an empty staging folder, and the configuration; an unchanged one keeps its time, or make
-/// would do its work again. Tells how many object files are there already.
-fn prepare(plan: &BuildPlan) -> Result<u64, BuildError> {
+/// would do its work again. Tells which object files are there already.
+fn prepare(plan: &BuildPlan) -> Result<HashSet<String>, BuildError> {
     files::create_dir(&plan.tree())?;
     files::remove_dir(&plan.staged())?;
     files::create_dir(&plan.staged())?;
@@ -188,12 +191,19 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(plan: &BuildPlan, reporter: &Reporter, kept: u64) -> Result<Self, BuildError> {
+    fn new(
+        plan: &BuildPlan,
+        reporter: &Reporter,
+        kept: HashSet<String>,
+    ) -> Result<Self, BuildError> {
         let path = plan.log();
         let log = File::create(&path).map_err(|source| FileError::new("create", &path, source))?;
         // Of another configuration's objects nobody knows how many will do.
-        let done = if is_of_another_config(plan) { 0 } else { kept };
-        let progress = Progress::start(reporter, Some(expected(plan).max(done)), done);
+        let there = match is_of_another_config(plan) {
+            true => HashSet::new(),
+            false => kept,
+        };
+        let progress = Progress::start(reporter, expected(plan), there);
         Ok(Self {
             log,
             recorder: Recorder::start(),
@@ -244,7 +254,11 @@ fn is_of_another_config(plan: &BuildPlan) -> bool {
 
 /// Keeps the number of object files for the next run. Losing it costs an estimate, no more.
 fn remember_units(plan: &BuildPlan) {
-    let text = format!("{} {}\n", plan.config_digest(), units_on_disk(&plan.tree()));
+    let text = format!(
+        "{} {}\n",
+        plan.config_digest(),
+        units_on_disk(&plan.tree()).len()
+    );
     let _lost = files::replace(&record(plan), text);
 }
 
