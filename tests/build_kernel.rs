@@ -90,7 +90,14 @@ impl Yard {
 
     fn plan(&self, tree: &Path, builder: &Builder) -> BuildPlan {
         let work = self.home.cache().join("kconfig-work");
-        let solver = KconfigSolver::new(builder, tree, &work, work.join("answers"), Arch::X86);
+        let solver = KconfigSolver::new(
+            builder,
+            tree,
+            &work,
+            work.join("answers"),
+            &SharedCache::default(),
+            Arch::X86,
+        );
         let base = solver.base("tinyconfig").expect("tinyconfig");
         let kept = base.lines().filter(|line| !line.contains("LOCALVERSION"));
         let merged: String = kept.map(|line| format!("{line}\n")).collect();

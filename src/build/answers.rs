@@ -1,57 +1,118 @@
 //! What a tree's Kconfig has answered before, so that it need not be built and asked again.
 //!
-//! In: a folder for one tree, image and architecture, and a question: make's target and the configuration it began
-//! with. Out: the text it made of that, if it was asked before. Answers are kept only once somebody says that the tree
-//! was what it must be when they were given; until then they are in memory.
+//! In: a folder for one tree, image and architecture, a shared cache, and a question: make's target and the configuration
+//! it began with. Out: the text it made of that, if it was asked before, here or by others. Answers are kept, and left for
+//! others, only once somebody says that the tree was what it must be when they were given; until then they are in memory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::SharedCache;
+use super::remote::Shelf;
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
 
 /// The answers of one tree's Kconfig.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Nothing where nobody knows whose tools answer.
     folder: Option<PathBuf>,
-    fresh: Mutex<BTreeMap<Sha256, String>>,
+    shelves: Vec<Shelf>,
+    fresh: Mutex<BTreeMap<Sha256, Fresh>>,
+    news: Mutex<Vec<String>>,
+}
+
+/// An answer that is not kept yet.
+#[derive(Debug)]
+struct Fresh {
+    text: String,
+    /// Others have it already.
+    is_borrowed: bool,
 }
 
 impl Answers {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    /// Answers in `folder`, whose name tells whose they are.
+    pub(super) fn new(folder: PathBuf, shared: &SharedCache) -> Self {
+        let (shelves, news) = shared.shelves();
         Self {
-            folder,
+            folder: Some(folder),
+            shelves,
             fresh: Mutex::default(),
+            news: Mutex::new(news),
         }
+    }
+
+    /// No answers, neither known nor kept.
+    pub(super) fn none() -> Self {
+        Self::default()
     }
 
     /// The answer to a question. What cannot be read is asked again.
     pub(super) fn find(&self, question: Sha256) -> Option<String> {
-        files::read_if_there(&self.path(question)?).ok().flatten()
+        let kept = files::read_if_there(&self.path(question)?).ok().flatten();
+        kept.or_else(|| self.borrow(question))
+    }
+
+    fn borrow(&self, question: Sha256) -> Option<String> {
+        let key = self.key(question)?;
+        let found = self.shelves.iter().find_map(|shelf| shelf.get(&key))?;
+        let text = String::from_utf8(found).ok()?;
+        let fresh = Fresh {
+            text: text.clone(),
+            is_borrowed: true,
+        };
+        locked(&self.fresh).insert(question, fresh);
+        Some(text)
     }
 
     /// Takes a new answer, for [`Answers::keep`].
     pub(super) fn learn(&self, question: Sha256, answer: &str) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.insert(question, answer.to_owned());
+        let fresh = Fresh {
+            text: answer.to_owned(),
+            is_borrowed: false,
+        };
+        locked(&self.fresh).insert(question, fresh);
     }
 
-    /// Keeps what was learned.
+    /// Keeps what was learned, and leaves it for others.
     pub(super) fn keep(&self) -> Result<(), FileError> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answers = fresh.iter();
-        answers.try_for_each(|(question, answer)| match self.path(*question) {
-            Some(path) => files::replace(&path, answer),
-            None => Ok(()),
-        })
+        for (question, fresh) in &*locked(&self.fresh) {
+            let (Some(path), Some(key)) = (self.path(*question), self.key(*question)) else {
+                continue;
+            };
+            if !fresh.is_borrowed {
+                let text = fresh.text.as_bytes();
+                self.shelves.iter().for_each(|shelf| shelf.put(&key, text));
+            }
+            files::replace(&path, &fresh.text)?;
+        }
+        Ok(())
+    }
+
+    /// What the user has to know of the servers, and has not been told yet.
+    pub(super) fn news(&self) -> Vec<String> {
+        let mut news = std::mem::take(&mut *locked(&self.news));
+        news.extend(self.shelves.iter().flat_map(Shelf::news));
+        news
     }
 
     fn path(&self, question: Sha256) -> Option<PathBuf> {
         let name = format!("{}.config", question.short(32));
         Some(self.folder.as_ref()?.join(name))
     }
+
+    /// No key of ccache: what a job may leave on a shelf is never taken for an answer.
+    fn key(&self, question: Sha256) -> Option<String> {
+        let whose = self.folder.as_ref()?.file_name()?.to_str()?;
+        let mut hasher = Hasher::default();
+        hasher.update(format!("{whose}\n{question}").as_bytes());
+        Some(format!("kconfig-{}", hasher.finish()))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A target and what it begins with.
@@ -64,12 +125,15 @@ pub(super) fn question(target: &str, config: &str) -> Sha256 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::remote::fake::{Conduct, Fake, cache};
     use super::*;
 
     #[test]
     fn an_answer_counts_once_it_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let answers = || Answers::new(Some(folder.path().join("answers")));
+        let answers = || Answers::new(folder.path().join("x86_64-1"), &SharedCache::default());
         let asked = question("olddefconfig", "CONFIG_A=y\n");
         let first = answers();
         assert_eq!(first.find(asked), None);
@@ -86,5 +150,46 @@ mod tests {
         ] {
             assert_eq!(answers().find(other), None);
         }
+    }
+
+    #[test]
+    fn what_others_asked_is_not_asked_again() {
+        let server = Fake::start(Conduct::Good);
+        let asked = question("olddefconfig", "CONFIG_A=y\n");
+        let machine = |name: &str, cache: &SharedCache| {
+            let folder = tempfile::tempdir().expect("a folder");
+            (Answers::new(folder.path().join(name), cache), folder)
+        };
+        let (first, _folder) = machine("x86_64-1", &server.cache());
+        first.learn(asked, "CONFIG_A=y\n");
+        assert_eq!(
+            machine("x86_64-1", &server.cache()).0.find(asked),
+            None,
+            "not yet"
+        );
+        first.keep().expect("kept");
+        let (second, folder) = machine("x86_64-1", &server.cache());
+        assert_eq!(second.find(asked).as_deref(), Some("CONFIG_A=y\n"));
+        second.keep().expect("kept");
+        assert_eq!(
+            fs::read_dir(folder.path().join("x86_64-1"))
+                .expect("a folder")
+                .count(),
+            1
+        );
+        assert_eq!(
+            machine("x86_64-2", &server.cache()).0.find(asked),
+            None,
+            "another tree's"
+        );
+        let (alone, _folder) = machine("x86_64-1", &cache("redis://127.0.0.1:1"));
+        assert_eq!(alone.find(asked), None);
+    }
+
+    #[test]
+    fn a_job_can_leave_no_answer() {
+        let answers = Answers::new("/answers/x86_64-1".into(), &SharedCache::default());
+        let key = answers.key(question("tinyconfig", "")).expect("a key");
+        assert!(key.contains('-'), "{key}: ccache's are letters and digits");
     }
 }

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use crate::files::{self, FileError};
 use crate::kconfig::Arch;
+use crate::report::Reporter;
 
 use super::answers::{self, Answers};
 use super::plan::{BUILD, SOURCE, common_args};
 use super::underway::Underway;
-use super::{BuildError, Builder, Job, Mount};
+use super::{BuildError, Builder, Job, Mount, SharedCache};
 
 /// Runs the Kconfig of one source tree.
 #[derive(Debug)]
@@ -25,13 +26,15 @@ pub struct KconfigSolver<'a> {
 }
 
 impl<'a> KconfigSolver<'a> {
-    /// `source` is the tree's root; `work` and `answers` are folders for this tree, image and architecture alone.
+    /// `source` is the tree's root; `work` and `answers` are folders for this tree, image and architecture alone, and so
+    /// is the name of the latter. What others have asked and left on `shared` is not asked again either.
     #[must_use]
     pub fn new(
         builder: &'a Builder,
         source: impl Into<PathBuf>,
         work: impl Into<PathBuf>,
         answers: impl Into<PathBuf>,
+        shared: &SharedCache,
         arch: Arch,
     ) -> Self {
         Self {
@@ -39,7 +42,10 @@ impl<'a> KconfigSolver<'a> {
             source: source.into(),
             work: work.into(),
             // The host's tools change, and its answers with them.
-            answers: Answers::new(builder.image().map(|_| answers.into())),
+            answers: match builder.image() {
+                Some(_) => Answers::new(answers.into(), shared),
+                None => Answers::none(),
+            },
             arch,
         }
     }
@@ -58,6 +64,12 @@ impl<'a> KconfigSolver<'a> {
     /// Keeps the answers for the next time: the tree was what it must be when they were given.
     pub fn keep_answers(&self) -> Result<(), FileError> {
         self.answers.keep()
+    }
+
+    /// Tells the user what there is to know of the shared cache's servers, once.
+    pub fn tell(&self, reporter: &Reporter) {
+        let news = self.answers.news();
+        news.into_iter().for_each(|text| reporter.warn(text));
     }
 
     fn ask(&self, target: &str, config: &str) -> Result<String, BuildError> {

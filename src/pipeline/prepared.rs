@@ -13,7 +13,9 @@ use crate::artefact::{
     self, Build, BuildId, DiskRequest, Draft, Inputs, Lookup, Manifest, RunDetails, SourceFacts,
     Store,
 };
-use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Trace};
+use crate::build::{
+    self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, SharedCache, Trace,
+};
 use crate::error::Error;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
@@ -178,10 +180,11 @@ impl Prepared {
     ) -> Result<(KconfigDoor<'_>, KernelConfig), Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, &tree);
+        let (door, request) = self.config_request(context, settings, &tree);
         let resolved = || kconfig::resolve(&request, &door, &context.reporter);
-        let config = context.reporter.timed("config", resolved)?;
-        Ok((door, config))
+        let config = context.reporter.timed("config", resolved);
+        door.0.tell(&context.reporter);
+        Ok((door, config?))
     }
 
     /// The configuration and what it was made from, whether or not the contract is kept.
@@ -192,8 +195,10 @@ impl Prepared {
     ) -> Result<kconfig::Configured, Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, &tree);
-        Ok(kconfig::configure(&request, &door, &context.reporter)?)
+        let (door, request) = self.config_request(context, settings, &tree);
+        let configured = kconfig::configure(&request, &door, &context.reporter);
+        door.0.tell(&context.reporter);
+        Ok(configured?)
     }
 
     /// What `explain` shows of an option, whether or not the contract is kept.
@@ -219,6 +224,7 @@ impl Prepared {
     fn config_request(
         &self,
         context: &Context,
+        settings: &Settings,
         tree: &SourceTree,
     ) -> (KconfigDoor<'_>, ConfigRequest) {
         context.reporter.stage(
@@ -227,11 +233,17 @@ impl Prepared {
         );
         let id = tree.tree.to_string();
         let key = BuildPlan::key(&id, &self.builder, self.arch);
+        let none = SharedCache::default();
+        let shared = match settings.ccache {
+            true => &settings.shared_cache,
+            false => &none,
+        };
         let door = KconfigDoor(KconfigSolver::new(
             &self.builder,
             &tree.root,
             context.home.work().join("config").join(&key),
             context.home.answers().join(&key),
+            shared,
             self.arch,
         ));
         let request = ConfigRequest {
@@ -266,6 +278,7 @@ impl Prepared {
             if self.patches.names().next().is_none() {
                 // Without them Kconfig is asked once more, that is all.
                 let _lost = door.0.keep_answers();
+                door.0.tell(reporter);
             }
             Ok(config)
         })

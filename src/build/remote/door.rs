@@ -55,13 +55,7 @@ impl Door {
         }
         fs::create_dir(&sockets)?;
         allow(&sockets, 0o755)?;
-        let (mut shelves, mut news) = (Vec::new(), Vec::new());
-        for server in &cache.servers {
-            match Shelf::new(server, cache) {
-                Ok(shelf) => shelves.push(shelf),
-                Err(fault) => news.push(format!("shared cache {server}: {fault}")),
-            }
-        }
+        let (shelves, news) = cache.shelves();
         let shelves = Arc::new(shelves);
         let asked = Arc::clone(&shelves);
         let answer = move |stream: &UnixStream| answer_all(stream, &asked);

@@ -13,7 +13,7 @@ use super::{SharedCache, locked};
 
 /// What a server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Conduct {
+pub(in crate::build) enum Conduct {
     /// What it should, to whom knows `u` and `p`.
     Good,
     /// Takes connections and says nothing.
@@ -34,15 +34,15 @@ pub(super) enum Conduct {
 
 /// A server with entries by name, on this machine.
 #[derive(Debug, Clone)]
-pub(super) struct Fake {
-    pub(super) port: u16,
-    pub(super) entries: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
+pub(in crate::build) struct Fake {
+    pub(in crate::build) port: u16,
+    pub(in crate::build) entries: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
     last: Arc<Mutex<Vec<u8>>>,
     conduct: Conduct,
 }
 
 impl Fake {
-    pub(super) fn start(conduct: Conduct) -> Self {
+    pub(in crate::build) fn start(conduct: Conduct) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let fake = Self {
             port: listener.local_addr().expect("an address").port(),
@@ -60,7 +60,7 @@ impl Fake {
         fake
     }
 
-    pub(super) fn cache(&self) -> SharedCache {
+    pub(in crate::build) fn cache(&self) -> SharedCache {
         cache(&format!("redis://u:p@127.0.0.1:{}/3", self.port))
     }
 
@@ -135,7 +135,7 @@ impl Fake {
 }
 
 /// A shared cache of one server.
-pub(super) fn cache(url: &str) -> SharedCache {
+pub(in crate::build) fn cache(url: &str) -> SharedCache {
     let server: CacheServer = url.parse().expect(url);
     SharedCache {
         servers: vec![server],

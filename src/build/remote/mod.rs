@@ -18,7 +18,7 @@
 
 mod door;
 #[cfg(test)]
-mod fake;
+pub(super) mod fake;
 mod http;
 mod redis;
 mod resp;
@@ -35,6 +35,7 @@ pub use self::server::CacheServer;
 pub use self::shelf::ServerStats;
 
 pub(super) use self::door::Door;
+pub(super) use self::shelf::Shelf;
 
 /// For all of one question and its answer. The largest object files have 10 MB: a second on a slow network.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -52,6 +53,20 @@ pub struct SharedCache {
     pub secret: String,
     /// Whether to leave there what was compiled here.
     pub write: bool,
+}
+
+impl SharedCache {
+    /// The servers, to ask them something; and what the user has to know of those that cannot be asked.
+    pub(super) fn shelves(&self) -> (Vec<Shelf>, Vec<String>) {
+        let (mut shelves, mut news) = (Vec::new(), Vec::new());
+        for server in &self.servers {
+            match Shelf::new(server, self) {
+                Ok(shelf) => shelves.push(shelf),
+                Err(fault) => news.push(format!("shared cache {server}: {fault}")),
+            }
+        }
+        (shelves, news)
+    }
 }
 
 impl fmt::Debug for SharedCache {
