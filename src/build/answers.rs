@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use super::SharedCache;
-use super::remote::Shelf;
+use super::remote::{Shelves, locked};
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
 
@@ -18,9 +18,8 @@ use crate::files::{self, FileError};
 pub(super) struct Answers {
     /// Nothing where nobody knows whose tools answer.
     folder: Option<PathBuf>,
-    shelves: Vec<Shelf>,
+    shelves: Shelves,
     fresh: Mutex<BTreeMap<Sha256, Fresh>>,
-    news: Mutex<Vec<String>>,
 }
 
 /// An answer that is not kept yet.
@@ -34,12 +33,10 @@ struct Fresh {
 impl Answers {
     /// Answers in `folder`, whose name tells whose they are.
     pub(super) fn new(folder: PathBuf, shared: &SharedCache) -> Self {
-        let (shelves, news) = shared.shelves();
         Self {
             folder: Some(folder),
-            shelves,
+            shelves: Shelves::new(shared),
             fresh: Mutex::default(),
-            news: Mutex::new(news),
         }
     }
 
@@ -56,7 +53,7 @@ impl Answers {
 
     fn borrow(&self, question: Sha256) -> Option<String> {
         let key = self.key(question)?;
-        let found = self.shelves.iter().find_map(|shelf| shelf.get(&key))?;
+        let found = self.shelves.get(&key)?;
         let text = String::from_utf8(found).ok()?;
         let fresh = Fresh {
             text: text.clone(),
@@ -82,8 +79,7 @@ impl Answers {
                 continue;
             };
             if !fresh.is_borrowed {
-                let text = fresh.text.as_bytes();
-                self.shelves.iter().for_each(|shelf| shelf.put(&key, text));
+                self.shelves.put(&key, fresh.text.as_bytes());
             }
             files::replace(&path, &fresh.text)?;
         }
@@ -92,9 +88,7 @@ impl Answers {
 
     /// What the user has to know of the servers, and has not been told yet.
     pub(super) fn news(&self) -> Vec<String> {
-        let mut news = std::mem::take(&mut *locked(&self.news));
-        news.extend(self.shelves.iter().flat_map(Shelf::news));
-        news
+        self.shelves.news()
     }
 
     fn path(&self, question: Sha256) -> Option<PathBuf> {
@@ -109,10 +103,6 @@ impl Answers {
         hasher.update(format!("{whose}\n{question}").as_bytes());
         Some(format!("kconfig-{}", hasher.finish()))
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A target and what it begins with.

@@ -49,8 +49,8 @@ impl Help {
     }
 
     /// Tells the user what went wrong since the last time.
-    pub(super) fn tell(&mut self, reporter: &Reporter) {
-        let news = self.door.as_mut().map_or_else(Vec::new, Door::news);
+    pub(super) fn tell(&self, reporter: &Reporter) {
+        let news = self.door.as_ref().map_or_else(Vec::new, Door::news);
         news.into_iter().for_each(|text| reporter.warn(text));
     }
 

@@ -70,7 +70,7 @@ pub fn run(
 ) -> Result<Compiled, BuildError> {
     let started = Instant::now();
     let (underway, kept) = reporter.timed("preparation", || begin(plan, reporter))?;
-    let mut help = Help::open(plan, builder, reporter)?;
+    let help = Help::open(plan, builder, reporter)?;
     let job = help.job(plan, builder);
     reporter.detail(builder.reproduce(&plan.again(builder, None)));
     let there = kept.len() as u64;

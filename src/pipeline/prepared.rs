@@ -13,9 +13,7 @@ use crate::artefact::{
     self, Build, BuildId, DiskRequest, Draft, Inputs, Lookup, Manifest, RunDetails, SourceFacts,
     Store,
 };
-use crate::build::{
-    self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, SharedCache, Trace,
-};
+use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Trace};
 use crate::error::Error;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
@@ -233,17 +231,12 @@ impl Prepared {
         );
         let id = tree.tree.to_string();
         let key = BuildPlan::key(&id, &self.builder, self.arch);
-        let none = SharedCache::default();
-        let shared = match settings.ccache {
-            true => &settings.shared_cache,
-            false => &none,
-        };
         let door = KconfigDoor(KconfigSolver::new(
             &self.builder,
             &tree.root,
             context.home.work().join("config").join(&key),
             context.home.answers().join(&key),
-            shared,
+            &settings.shared_cache,
             self.arch,
         ));
         let request = ConfigRequest {

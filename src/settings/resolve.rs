@@ -80,6 +80,7 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
         [flags.jobs, file.build.jobs, defaults.build.jobs],
     )?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
+    let ccache = pick("build.ccache", ccaches)?;
     let shared_cache = shared_cache(flags.shared_cache, &file.build, &defaults.build)?;
     let compile_hosts = compile_hosts(flags.compile_hosts, file.build.compile_hosts.clone())?;
     let nightly = nightly::resolve(&flags.nightly, &file.nightly, &defaults.nightly, place)?;
@@ -111,8 +112,12 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
             [flags.engine, build.engine, defaults.build.engine],
         )?,
         jobs: some(jobs.into()).and_then(|jobs| usize::try_from(jobs).ok()),
-        ccache: pick("build.ccache", ccaches)?,
-        shared_cache,
+        ccache,
+        // Without ccache nothing is asked of the servers behind it.
+        shared_cache: match ccache {
+            true => shared_cache,
+            false => SharedCache::default(),
+        },
         compile_hosts,
         limits,
         silence: seconds(

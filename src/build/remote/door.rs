@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::resp::{self, Reply};
-use super::shelf::Shelf;
+use super::shelves::Shelves;
 use super::{ServerStats, SharedCache};
 use crate::build::socket::{self, Socket, allow};
 use crate::build::{Job, Mount};
@@ -36,8 +36,7 @@ pub(in crate::build) struct Door {
     // Closed before its folder goes.
     _socket: Socket,
     folder: tempfile::TempDir,
-    shelves: Arc<Vec<Shelf>>,
-    news: Vec<String>,
+    shelves: Arc<Shelves>,
 }
 
 impl Door {
@@ -55,15 +54,13 @@ impl Door {
         }
         fs::create_dir(&sockets)?;
         allow(&sockets, 0o755)?;
-        let (shelves, news) = cache.shelves();
-        let shelves = Arc::new(shelves);
+        let shelves = Arc::new(Shelves::new(cache));
         let asked = Arc::clone(&shelves);
         let answer = move |stream: &UnixStream| answer_all(stream, &asked);
         Ok(Self {
             _socket: Socket::open(&sockets, SOCKET, "shared cache".to_owned(), answer)?,
             folder,
             shelves,
-            news,
         })
     }
 
@@ -78,15 +75,13 @@ impl Door {
     }
 
     /// What the user has not been told yet.
-    pub(in crate::build) fn news(&mut self) -> Vec<String> {
-        let mut news = std::mem::take(&mut self.news);
-        news.extend(self.shelves.iter().flat_map(Shelf::news));
-        news
+    pub(in crate::build) fn news(&self) -> Vec<String> {
+        self.shelves.news()
     }
 
     /// What became of each server.
     pub(in crate::build) fn stats(&self) -> Vec<ServerStats> {
-        self.shelves.iter().map(Shelf::stats).collect()
+        self.shelves.stats()
     }
 }
 
@@ -100,7 +95,7 @@ fn can_be_told(socket: &Path) -> bool {
 }
 
 /// One connection, from its beginning to its end.
-fn answer_all(stream: &UnixStream, shelves: &[Shelf]) {
+fn answer_all(stream: &UnixStream, shelves: &Shelves) {
     let mut reader = BufReader::new(stream);
     while let Ok(Some(words)) = resp::read_command(&mut reader) {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -110,18 +105,15 @@ fn answer_all(stream: &UnixStream, shelves: &[Shelf]) {
     }
 }
 
-fn answer(words: &[&[u8]], shelves: &[Shelf]) -> Reply {
+fn answer(words: &[&[u8]], shelves: &Shelves) -> Reply {
     match words {
         [b"GET", key] => match key_of(key) {
-            Some(key) => shelves
-                .iter()
-                .find_map(|shelf| shelf.get(key))
-                .map_or(Reply::Nil, Reply::Bulk),
+            Some(key) => shelves.get(key).map_or(Reply::Nil, Reply::Bulk),
             None => no_key(),
         },
         [b"SET", key, entry] => match key_of(key) {
             Some(key) => {
-                shelves.iter().for_each(|shelf| shelf.put(key, entry));
+                shelves.put(key, entry);
                 Reply::Status("OK".to_owned())
             }
             None => no_key(),
@@ -258,7 +250,7 @@ mod tests {
 
     /// Asks until it is enough; how often it was, and what the user is told.
     fn worn_out(cache: &SharedCache, words: &[&[u8]]) -> (u64, Vec<String>) {
-        let mut yard = yard(cache);
+        let yard = yard(cache);
         for _ in 0..20 {
             let reply = yard.ask(words);
             assert!(reply == Reply::Nil || reply == ok(), "{reply:?}");

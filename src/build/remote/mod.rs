@@ -25,6 +25,7 @@ mod resp;
 mod seal;
 mod server;
 mod shelf;
+mod shelves;
 
 use std::fmt;
 use std::io;
@@ -35,7 +36,7 @@ pub use self::server::CacheServer;
 pub use self::shelf::ServerStats;
 
 pub(super) use self::door::Door;
-pub(super) use self::shelf::Shelf;
+pub(super) use self::shelves::Shelves;
 
 /// For all of one question and its answer. The largest object files have 10 MB: a second on a slow network.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -47,26 +48,11 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub struct SharedCache {
     /// The servers, asked one after the other; none for no shared cache.
     pub servers: Vec<CacheServer>,
-    /// With what entries are sealed: who does not know it can make none; reading them is not
-    /// prevented. Empty for a seal that
-    /// anybody can make, which holds against accidents only.
+    /// With what entries are sealed: who does not know it can make none; reading them is not prevented. Empty for a seal
+    /// that anybody can make, which holds against accidents only.
     pub secret: String,
     /// Whether to leave there what was compiled here.
     pub write: bool,
-}
-
-impl SharedCache {
-    /// The servers, to ask them something; and what the user has to know of those that cannot be asked.
-    pub(super) fn shelves(&self) -> (Vec<Shelf>, Vec<String>) {
-        let (mut shelves, mut news) = (Vec::new(), Vec::new());
-        for server in &self.servers {
-            match Shelf::new(server, self) {
-                Ok(shelf) => shelves.push(shelf),
-                Err(fault) => news.push(format!("shared cache {server}: {fault}")),
-            }
-        }
-        (shelves, news)
-    }
 }
 
 impl fmt::Debug for SharedCache {
@@ -116,6 +102,6 @@ impl From<io::Error> for Fault {
 }
 
 /// What a thread left that panicked is as good as anything here: counters and connections.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

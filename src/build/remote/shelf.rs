@@ -57,7 +57,7 @@ pub struct ServerStats {
 
 /// A server in a build.
 #[derive(Debug)]
-pub(in crate::build) struct Shelf {
+pub(super) struct Shelf {
     client: Client,
     sealer: Sealer,
     prefix: String,
@@ -135,7 +135,7 @@ impl Shelf {
     }
 
     /// What was left for this key, by whomever.
-    pub(in crate::build) fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
         if locked(&self.state).is_left_alone(Question::Get) {
             return None;
         }
@@ -166,7 +166,7 @@ impl Shelf {
     }
 
     /// Leaves an entry for whomever, if that is wanted.
-    pub(in crate::build) fn put(&self, key: &str, entry: &[u8]) {
+    pub(super) fn put(&self, key: &str, entry: &[u8]) {
         if !self.write || locked(&self.state).is_left_alone(Question::Put) {
             return;
         }
@@ -192,7 +192,7 @@ impl Shelf {
     }
 
     /// What the user has not been told yet.
-    pub(in crate::build) fn news(&self) -> Vec<String> {
+    pub(super) fn news(&self) -> Vec<String> {
         std::mem::take(&mut locked(&self.state).news)
     }
 
