@@ -207,6 +207,8 @@ fn a_host_that_dies_and_one_that_stalls_change_nothing() {
     assert_eq!(built.bytes, alone.bytes);
     let compiled: u64 = answered(&built).iter().sum();
     assert!(compiled > 0 && compiled < OBJECTS, "{:?}", hosts(&built));
+    // A host that is gone is noticed then, not when it has been silent for too long, which is 90 s.
+    assert!(built.time < alone.time + Duration::from_secs(60));
     say(&format!(
         "killed and stalled: {:?} of {OBJECTS}, {:.0?} against {:.0?}",
         hosts(&built),
