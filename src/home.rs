@@ -99,6 +99,12 @@ impl Home {
         self.cache.join("ccache")
     }
 
+    /// Kernels, whole, by what went into them.
+    #[must_use]
+    pub fn kernels(&self) -> PathBuf {
+        self.cache.join("kernels")
+    }
+
     /// Kconfig symbol indices, one per source tree.
     #[must_use]
     pub fn indices(&self) -> PathBuf {

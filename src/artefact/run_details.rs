@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::ArtefactError;
-use crate::build::{CacheStats, HostStats};
+use crate::build::{CacheStats, HostStats, Taken};
 use crate::files;
 
 /// Its name in a build's folder.
@@ -35,6 +35,9 @@ pub struct RunDetails {
     /// What became of each machine that compiled for the one that built it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostStats>,
+    /// Where the kernel was, if it was not compiled in this build but in an earlier one of the same inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
 }
 
 impl RunDetails {

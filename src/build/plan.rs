@@ -135,6 +135,19 @@ impl BuildPlan {
         args
     }
 
+    /// All that the products hang on besides the tree and the tools.
+    #[must_use]
+    pub(super) fn inputs(&self) -> String {
+        // The number of compilers at a time is the first argument, and changes nothing.
+        let args = self.make_args(None).split_off(1);
+        format!(
+            "{SCRIPT}\n{}\n{}\n{}",
+            self.targets().join(" "),
+            args.join("\n"),
+            self.config
+        )
+    }
+
     /// The job that does it all in one container: compile, install the modules, tell the release.
     #[must_use]
     pub(super) fn job(&self, builder: &Builder, hosts: Option<&Hosts>) -> Job {

@@ -20,7 +20,8 @@ use super::progress::{Progress, units_on_disk};
 use super::trace::{Recorder, Trace};
 use super::underway::Underway;
 use super::{
-    BuildError, Builder, CacheStats, CompilerCache, HostStats, cache_record, ccache_log, units,
+    BuildError, Builder, CacheStats, CompilerCache, HostStats, Taken, cache_record, ccache_log,
+    units,
 };
 
 /// What a compilation leaves, all of it below the plan's work folder.
@@ -45,7 +46,7 @@ pub struct Compiled {
 }
 
 /// What a compilation took.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
     /// Object files made in this run.
     pub units: u64,
@@ -57,6 +58,8 @@ pub struct Stats {
     pub cache: Option<CacheStats>,
     /// What became of each machine that compiled for this one.
     pub hosts: Vec<HostStats>,
+    /// Where the whole kernel was; then nothing was compiled.
+    pub taken: Option<Taken>,
 }
 
 /// Compiles, installs the modules into a staging folder and asks for the release string.
@@ -107,6 +110,7 @@ pub fn run(
             ..cache
         }),
         hosts: help.hosts(),
+        taken: None,
     };
     collect(plan, &heard.release, stats, trace)
 }
@@ -320,7 +324,7 @@ fn full_disk(plan: &BuildPlan) -> PathBuf {
     }
 }
 
-/// Names the products, and makes sure that they are there and of the planned configuration.
+/// Names the products.
 fn collect(
     plan: &BuildPlan,
     release: &str,
@@ -328,24 +332,28 @@ fn collect(
     trace: Trace,
 ) -> Result<Compiled, BuildError> {
     let tree = plan.tree();
-    let config = tree.join(".config");
-    let changed = first_difference(&plan.config, &files::read(&config)?);
-    if let Some(line) = changed {
-        return Err(BuildError::ConfigChanged { line });
-    }
     let modules_dir = plan
         .has_modules()
         .then(|| plan.staged().join("lib/modules").join(release));
     let compiled = Compiled {
         bzimage: image_path(&tree, plan.arch),
         system_map: tree.join("System.map"),
-        config,
+        config: tree.join(".config"),
         modules_dir,
         release: release.to_owned(),
         log: plan.log(),
         stats,
         trace,
     };
+    checked(plan, compiled)
+}
+
+/// Products that are there, and of the planned configuration.
+pub(super) fn checked(plan: &BuildPlan, compiled: Compiled) -> Result<Compiled, BuildError> {
+    let changed = first_difference(&plan.config, &files::read(&compiled.config)?);
+    if let Some(line) = changed {
+        return Err(BuildError::ConfigChanged { line });
+    }
     let index = compiled
         .modules_dir
         .as_ref()

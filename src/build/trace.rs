@@ -333,6 +333,19 @@ impl Trace {
         (first, last)
     }
 
+    /// Of a kernel for which make was not called.
+    #[must_use]
+    pub(super) fn without_make(jobs: usize) -> Self {
+        Self {
+            started: Instant::now(),
+            seconds: 0.0,
+            jobs,
+            kept: 0,
+            phases: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
     /// When the job was started, counted from `clock`.
     #[must_use]
     pub fn since(&self, clock: Instant) -> Duration {

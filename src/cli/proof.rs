@@ -117,6 +117,12 @@ impl<'a> Proof<'a> {
             "boot test",
             self.boot.map_or_else(|| "not made".to_owned(), boot_line),
         ));
+        if let Some(taken) = self.run.taken.filter(|_| self.fresh) {
+            rows.push(row(
+                "compiled",
+                format!("not now: the kernel of these very inputs was {taken}"),
+            ));
+        }
         if let Some(cache) = self.cache() {
             rows.push(row("compiler cache", cache.to_string()));
             let servers = cache.servers.iter();

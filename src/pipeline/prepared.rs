@@ -13,12 +13,15 @@ use crate::artefact::{
     self, Build, BuildId, DiskRequest, Draft, Inputs, Lookup, Manifest, RunDetails, SourceFacts,
     Store,
 };
-use crate::build::{self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Trace};
+use crate::build::{
+    self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Kernels, Trace,
+};
 use crate::error::Error;
 use crate::kconfig::{
     self, Arch, Base, Card, ConfigRequest, Fragment, KernelConfig, Profiles, Symbol, TreeFacts,
 };
 use crate::publish;
+use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::source::{self, PatchSet, SourceTree, TagQuery};
 
@@ -308,6 +311,7 @@ impl Prepared {
             finished: 0,
             cache: compiled.stats.cache.clone(),
             hosts: compiled.stats.hosts.clone(),
+            taken: compiled.stats.taken,
         };
         let published = || draft.publish(manifest, run);
         Ok(Made {
@@ -341,8 +345,13 @@ impl Prepared {
         let tree = self.patched(context, settings)?;
         let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.arch);
         let ccache = self.ccache(context, settings)?;
+        let kernels = ccache.as_ref().and_then(|ccache| {
+            let id = tree.tree.to_string();
+            let folder = context.home.kernels();
+            Some(Kernels::new(folder, &ccache.shared, id, ccache.toolchain?))
+        });
         let plan = BuildPlan {
-            source: tree.root,
+            source: tree.root.clone(),
             config: config.text.clone(),
             localversion: self.id.localversion(),
             work: context.home.work().join(key),
@@ -357,7 +366,42 @@ impl Prepared {
             "build",
             format!("{} in {}", self.id, self.builder.engine().kind()),
         );
-        Ok(build::run(&plan, &self.builder, &context.reporter)?)
+        match kernels {
+            Some(kernels) => self.compile_once(&context.reporter, &plan, &tree, &kernels),
+            None => Ok(build::run(&plan, &self.builder, &context.reporter)?),
+        }
+    }
+
+    /// Compiles what was not compiled before.
+    fn compile_once(
+        &self,
+        reporter: &Reporter,
+        plan: &BuildPlan,
+        tree: &SourceTree,
+        kernels: &Kernels,
+    ) -> Result<Compiled, Error> {
+        let tell = || {
+            kernels
+                .news()
+                .into_iter()
+                .for_each(|text| reporter.warn(text))
+        };
+        let found = reporter.timed("kernels of before", || kernels.find(plan));
+        tell();
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let compiled = build::run(plan, &self.builder, reporter)?;
+        reporter.timed("kernels of before", || {
+            // Of a tree that was edited meanwhile nobody can tell what it was when it was read.
+            let is_same = tree.verify().is_ok();
+            let kept = is_same.then(|| kernels.keep(plan, &compiled)).transpose();
+            if let Err(error) = kept {
+                reporter.warn(format!("the kernel is not kept for another time: {error}"));
+            }
+        });
+        tell();
+        Ok(compiled)
     }
 
     fn fill(

@@ -190,6 +190,12 @@ impl Timings {
         steps
     }
 
+    /// Whether make was called; not where the kernel was there from an earlier build.
+    #[must_use]
+    pub fn has_make(&self) -> bool {
+        self.make.end > self.make.start
+    }
+
     /// The document for programs.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -256,6 +262,7 @@ fn stages(spans: &[Span], seconds: f64, trace: &Trace, offset: f64) -> Vec<Stage
         ("job end", last, trace.seconds),
     ];
     let job = job.map(|(name, start, end)| (name, offset + start, offset + end));
+    let job = job.into_iter().filter(|_| trace.seconds > 0.0);
     let spans = spans.iter().map(|span| (span.name, span.start, span.end));
     let mut named: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for (name, start, end) in spans.chain(job) {
@@ -523,7 +530,9 @@ mod tests {
         let timings = Timings::new(subject, &[], 0.0, &trace, 0.0);
         assert_eq!(timings.totals.kept, 9);
         assert!(timings.totals.concurrency.abs() < 1e-9);
-        assert!(page(&timings).is_ok());
+        let text = page(&timings).unwrap();
+        assert!(text.contains("Nothing was compiled") && !text.contains("Inside make"));
+        assert!(!timings.stages.iter().any(|stage| stage.name == MAKE));
     }
 
     #[test]

@@ -107,6 +107,9 @@ impl Lane {
             "config: base" => "tinyconfig or the like, and reading it",
             "config: options" => "what the tree's Kconfig files say of each",
             "check of the tree" => "whether it is still what was fetched; beside the configuration",
+            "kernels of before" => {
+                "whether this very one was compiled before; keeping it for another time"
+            }
             "reasons of misses" => "why the compiler cache had not what it had not",
             "publish" => "sums, everything to the disk, the name",
             "job start" => "the container, up to make's first word",
@@ -211,27 +214,35 @@ impl<'a> Slow<'a> {
 }
 
 fn facts(timings: &Timings) -> Vec<Fact> {
-    let totals = &timings.totals;
-    let not_make = format!(
-        "{} of the wall time, boot test apart",
-        percent(totals.not_make)
-    );
     let mut facts = vec![
         ("Build", timings.subject.build.clone()),
         ("Kernel", timings.subject.release.clone()),
         ("Wall time", duration(timings.seconds)),
-        (
-            "make",
-            format!("{}{}", duration(totals.make), compiling(timings)),
-        ),
+    ];
+    if timings.has_make() {
+        facts.extend(facts_of_make(timings));
+    }
+    facts
+        .into_iter()
+        .map(|(name, value)| Fact { name, value })
+        .collect()
+}
+
+fn facts_of_make(timings: &Timings) -> Vec<(&'static str, String)> {
+    let totals = &timings.totals;
+    let make = format!("{}{}", duration(totals.make), compiling(timings));
+    let not_make = format!(
+        "{} of the wall time, boot test apart",
+        percent(totals.not_make)
+    );
+    let together = format!(
+        "{:.2} steps in the mean, {} compilers at most, in {}",
+        totals.concurrency, totals.jobs, timings.subject.engine
+    );
+    let mut facts = vec![
+        ("make", make),
         ("Not make", not_make),
-        (
-            "At the same time",
-            format!(
-                "{:.2} steps in the mean, {} compilers at most, in {}",
-                totals.concurrency, totals.jobs, timings.subject.engine
-            ),
-        ),
+        ("At the same time", together),
         ("Units", format!("{} compiled or found", totals.units)),
     ];
     if totals.found + totals.missed > 0 {
@@ -243,9 +254,6 @@ fn facts(timings: &Timings) -> Vec<Fact> {
         facts.push(("Compiler cache", text));
     }
     facts
-        .into_iter()
-        .map(|(name, value)| Fact { name, value })
-        .collect()
 }
 
 /// How much of make's time is compiling.

@@ -97,10 +97,18 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("signal_hook", &["process"]),
     // "Did you mean": the nearest known name.
     ("strsim", &["kconfig", "wsl", "settings", "cli"]),
-    // Kernel tarballs; what mke2fs fills a disk from; the guest's tools out of the builder image.
-    ("tar", &["source/unpack", "artefact/modules_tree", "boot"]),
+    // Kernel tarballs; what mke2fs fills a disk from; the guest's tools out of the builder image; finished kernels.
+    (
+        "tar",
+        &[
+            "source/unpack",
+            "artefact/modules_tree",
+            "boot",
+            "build/kernels",
+        ],
+    ),
     ("toml", &["source/lock", "kconfig", "settings"]),
-    ("zstd", &["source/unpack", "kconfig"]),
+    ("zstd", &["source/unpack", "kconfig", "build/kernels"]),
 ];
 
 /// Packages without an owner: they give values their derives, errors their text, and system calls their types.

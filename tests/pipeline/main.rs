@@ -105,8 +105,26 @@ fn built_proved_and_known_again(story: &Story) -> Value {
     let again = Story::ends(&mut story.build(&["--profile", "tiny", "--offline"]), 0);
     assert_eq!(again["fresh"], false);
     assert_eq!(again["manifest"], first["manifest"]);
-    sums_agree(Path::new(first["folder"].as_str().expect("text")));
+    let folder = Path::new(first["folder"].as_str().expect("text"));
+    sums_agree(folder);
+    made_again_without_compiling(story, folder);
     first
+}
+
+/// With everything that make wrote gone, and the build too.
+fn made_again_without_compiling(story: &Story, folder: &Path) {
+    let aside = story.folder.join("aside");
+    fs::rename(folder, &aside).expect("moved");
+    fs::remove_dir_all(story.folder.join("cache/wslk/work")).expect("removed");
+    let made = Story::ends(&mut story.build(&["--profile", "tiny", "--no-boot"]), 0);
+    assert_eq!(made["run"]["taken"], "here", "{made}");
+    for name in ["SHA256SUMS", "manifest.json"] {
+        let read = |folder: &Path| fs::read_to_string(folder.join(name)).expect("there");
+        assert_eq!(read(folder), read(&aside));
+    }
+    sums_agree(folder);
+    fs::remove_dir_all(folder).expect("removed");
+    fs::rename(aside, folder).expect("moved back");
 }
 
 fn sums_agree(folder: &Path) {
