@@ -85,6 +85,24 @@ pub fn scratch(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, FileErr
         .map_err(|source| FileError::new("create a folder in", parent, source))
 }
 
+/// Removes the folders in `parent` that [`scratch`] made under this prefix for a wslk that was killed; only where
+/// nobody else is at work.
+pub fn sweep_scratch(parent: &Path, prefix: &str) -> Result<(), FileError> {
+    let error = |source| FileError::new("read", parent, source);
+    let entries = match fs::read_dir(parent) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(error)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            remove_dir(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Hands a value to another process of ours as a JSON file that it sees whole or not at all.
 ///
 /// Not flushed to the disk: the reader runs on the same kernel.

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::files;
+
 /// How long to wait for a descriptor or a thread to come free.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -94,21 +96,11 @@ pub(super) fn folder(parent: Option<&Path>, prefix: &str) -> io::Result<tempfile
     match parent {
         Some(parent) => {
             fs::create_dir_all(parent)?;
-            sweep(parent, prefix)?;
+            files::sweep_scratch(parent, prefix).map_err(io::Error::other)?;
             name.tempdir_in(parent)
         }
         None => name.tempdir(),
     }
-}
-
-fn sweep(parent: &Path, prefix: &str) -> io::Result<()> {
-    for entry in fs::read_dir(parent)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Whatever the umask is.

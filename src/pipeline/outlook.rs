@@ -117,7 +117,12 @@ fn look_at_build(
         steps.push(Step::done("build", format!("{} is there", build.id())));
     } else {
         let jobs = settings.jobs.unwrap_or_else(|| prepared.builder.cpus());
-        let what = format!("{} would be compiled by {jobs} jobs at once", prepared.id);
+        let unless = match settings.ccache && prepared.builder.image().is_some() {
+            true => ", unless it was compiled before",
+            false => "",
+        };
+        let id = &prepared.id;
+        let what = format!("{id} would be compiled by {jobs} jobs at once{unless}");
         steps.push(Step::needed("build", std::iter::once(what).chain(reasons)));
     }
     let folder = context.home.builds().join(prepared.id.as_str());

@@ -289,21 +289,45 @@ impl Prepared {
     ) -> Result<Made, Error> {
         let started = Instant::now();
         let config = self.configure_what_is_there(context, settings)?;
-        let compiled = self.compile(context, settings, &config)?;
+        let tree = self.patched(context, settings)?;
+        let plan = self.plan(context, settings, &config, &tree)?;
+        context.reporter.stage(
+            "build",
+            format!("{} in {}", self.id, self.builder.engine().kind()),
+        );
+        let mut kernels = Self::kernels(context, &plan, &tree);
+        let compiled = self.compile(&context.reporter, &plan, &tree, kernels.as_mut())?;
         context.reporter.stage("artefacts", self.id.to_string());
         let draft = store.draft(&self.id)?;
         self.fill(context, &draft, &config, &compiled)?;
-        let manifest = Manifest {
+        let run = self.run_details(&compiled, started);
+        let manifest = self.manifest(compiled.release.clone())?;
+        let published = || draft.publish(manifest, run);
+        let build = context.reporter.timed("publish", published)?;
+        if let Some(kernels) = &kernels {
+            keep(&context.reporter, kernels, &plan, &compiled);
+        }
+        Ok(Made {
+            build,
+            trace: compiled.trace,
+        })
+    }
+
+    fn manifest(&self, release: String) -> Result<Manifest, Error> {
+        Ok(Manifest {
             schema: artefact::SCHEMA,
             id: self.id.clone(),
             profile: self.profile.clone(),
-            release: compiled.release.clone(),
+            release,
             source: self.source_facts(),
             inputs: self.inputs.clone(),
             tools: self.builder.tools()?,
             outputs: Default::default(),
-        };
-        let run = RunDetails {
+        })
+    }
+
+    fn run_details(&self, compiled: &Compiled, started: Instant) -> RunDetails {
+        RunDetails {
             origin: self.tree.origin.clone(),
             engine: self.builder.engine().kind().to_string(),
             image: self.builder.image().map(|image| image.id.clone()),
@@ -312,12 +336,7 @@ impl Prepared {
             cache: compiled.stats.cache.clone(),
             hosts: compiled.stats.hosts.clone(),
             taken: compiled.stats.taken,
-        };
-        let published = || draft.publish(manifest, run);
-        Ok(Made {
-            build: context.reporter.timed("publish", published)?,
-            trace: compiled.trace,
-        })
+        }
     }
 
     /// The compiler cache's folder, if it is wanted and there is a ccache.
@@ -336,21 +355,15 @@ impl Prepared {
         }))
     }
 
-    fn compile(
+    fn plan(
         &self,
         context: &Context,
         settings: &Settings,
         config: &KernelConfig,
-    ) -> Result<Compiled, Error> {
-        let tree = self.patched(context, settings)?;
+        tree: &SourceTree,
+    ) -> Result<BuildPlan, Error> {
         let key = BuildPlan::key(&tree.tree.to_string(), &self.builder, self.arch);
-        let ccache = self.ccache(context, settings)?;
-        let kernels = ccache.as_ref().and_then(|ccache| {
-            let id = tree.tree.to_string();
-            let folder = context.home.kernels();
-            Some(Kernels::new(folder, &ccache.shared, id, ccache.toolchain?))
-        });
-        let plan = BuildPlan {
+        Ok(BuildPlan {
             source: tree.root.clone(),
             config: config.text.clone(),
             localversion: self.id.localversion(),
@@ -358,49 +371,42 @@ impl Prepared {
             arch: self.arch,
             jobs: settings.jobs.unwrap_or_else(|| self.builder.cpus()),
             timestamp: BuildPlan::TIMESTAMP.to_owned(),
-            ccache,
+            ccache: self.ccache(context, settings)?,
             hosts: settings.compile_hosts.clone(),
             silence: settings.silence,
-        };
-        context.reporter.stage(
-            "build",
-            format!("{} in {}", self.id, self.builder.engine().kind()),
-        );
-        match kernels {
-            Some(kernels) => self.compile_once(&context.reporter, &plan, &tree, &kernels),
-            None => Ok(build::run(&plan, &self.builder, &context.reporter)?),
-        }
+        })
+    }
+
+    /// The finished kernels of this tree and these tools; none where nobody knows the tools, or caches are not wanted.
+    fn kernels(context: &Context, plan: &BuildPlan, tree: &SourceTree) -> Option<Kernels> {
+        let ccache = plan.ccache.as_ref()?;
+        let (folder, id) = (context.home.kernels(), tree.tree.to_string());
+        Some(Kernels::new(folder, &ccache.shared, id, ccache.toolchain?))
     }
 
     /// Compiles what was not compiled before.
-    fn compile_once(
+    fn compile(
         &self,
         reporter: &Reporter,
         plan: &BuildPlan,
         tree: &SourceTree,
-        kernels: &Kernels,
+        kernels: Option<&mut Kernels>,
     ) -> Result<Compiled, Error> {
-        let tell = || {
-            kernels
-                .news()
-                .into_iter()
-                .for_each(|text| reporter.warn(text))
-        };
-        let found = reporter.timed("kernels of before", || kernels.find(plan));
-        tell();
-        if let Some(found) = found {
-            return Ok(found);
+        if let Some(kernels) = kernels {
+            let found = reporter.timed("kernels of before", || kernels.find(plan));
+            tell(reporter, kernels);
+            if let Some(found) = found {
+                reporter.note("not compiled: a kernel of these very inputs is in the cache; --no-ccache does without");
+                return Ok(found);
+            }
         }
         let compiled = build::run(plan, &self.builder, reporter)?;
-        reporter.timed("kernels of before", || {
-            // Of a tree that was edited meanwhile nobody can tell what it was when it was read.
-            let is_same = tree.verify().is_ok();
-            let kept = is_same.then(|| kernels.keep(plan, &compiled)).transpose();
-            if let Err(error) = kept {
-                reporter.warn(format!("the kernel is not kept for another time: {error}"));
-            }
-        });
-        tell();
+        // Of what was edited meanwhile nobody can tell which objects have it.
+        let checked = reporter.timed("check of the tree", || tree.verify());
+        if let Err(error) = checked {
+            build::forget(&plan.work)?;
+            return Err(error.into());
+        }
         Ok(compiled)
     }
 
@@ -454,4 +460,28 @@ impl Prepared {
                 .collect(),
         }
     }
+}
+
+/// Keeps what was compiled now for who wants the very same.
+fn keep(reporter: &Reporter, kernels: &Kernels, plan: &BuildPlan, compiled: &Compiled) {
+    if compiled.stats.taken.is_some() {
+        return;
+    }
+    let kept = reporter.timed("kernels of before", || kernels.keep(plan, compiled));
+    if let Err(error) = kept {
+        reporter.warn(format!("the kernel is not kept for another time: {error}"));
+    }
+    tell(reporter, kernels);
+}
+
+/// What became of the servers that were asked.
+fn tell(reporter: &Reporter, kernels: &Kernels) {
+    kernels
+        .news()
+        .into_iter()
+        .for_each(|text| reporter.warn(text));
+    let servers = kernels.servers();
+    servers
+        .iter()
+        .for_each(|server| reporter.detail(format!("finished kernels: {server}")));
 }

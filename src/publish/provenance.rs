@@ -138,8 +138,6 @@ fn definition(tag: Tag, build: &Build) -> Definition {
         manifest.inputs.iter().filter_map(of_kind).collect()
     };
     let (fragments, patches) = (named(FRAGMENT), named(PATCH));
-    let other = |(name, _): &(&str, &str)| !name.starts_with(FRAGMENT) && !name.starts_with(PATCH);
-    let rest = manifest.inputs.iter().filter(other);
     let mut dependencies = vec![source(tag, build)];
     dependencies.extend(image(build));
     let given = fragments.iter().chain(&patches);
@@ -159,11 +157,21 @@ fn definition(tag: Tag, build: &Build) -> Definition {
             fragments,
             patches,
         },
-        internal_parameters: rest
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        internal_parameters: internal_parameters(build),
         resolved_dependencies: dependencies,
     }
+}
+
+/// What nobody asked for by name.
+fn internal_parameters(build: &Build) -> BTreeMap<String, String> {
+    let other = |(name, _): &(&str, &str)| !name.starts_with(FRAGMENT) && !name.starts_with(PATCH);
+    let rest = build.manifest().inputs.iter().filter(other);
+    // Who reads this may trust the builder, and not whoever fills its caches.
+    let taken = build.run().taken;
+    let compiled = taken.map(|taken| ("compiled".to_owned(), format!("not in this run: {taken}")));
+    rest.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(compiled)
+        .collect()
 }
 
 /// The tree is what was compiled; the commit is what the tag named.
@@ -188,8 +196,10 @@ pub(super) fn origin(origin: &str, tag: Tag) -> String {
     }
 }
 
+/// The very image is known of what was compiled in this run only; its packages always are.
 fn image(build: &Build) -> Option<Resource> {
-    let id = build.run().image.as_ref()?;
+    let run = build.run();
+    let id = run.image.as_ref().filter(|_| run.taken.is_none())?;
     let digest = id.strip_prefix("sha256:")?.to_owned();
     Some(Resource {
         name: Some("builder image".to_owned()),

@@ -103,6 +103,22 @@ fn provenance_names_what_went_in_and_what_came_out() {
 }
 
 #[test]
+fn provenance_tells_a_kernel_out_of_a_cache() {
+    let yard = Yard::new();
+    let (key, build) = (yard.key("key"), yard.build("6.6.87.2", "a"));
+    let run = yard.path("home/builds").join(&build).join("run.json");
+    let mut details = json(&run);
+    details["taken"] = "shared".into();
+    fs::write(run, details.to_string()).unwrap();
+    let statement = json(&yard.publish(&build, &key).join("provenance.json"));
+    let internal = &statement["predicate"]["buildDefinition"]["internalParameters"];
+    assert_eq!(
+        internal["compiled"],
+        "not in this run: whole in the shared cache"
+    );
+}
+
+#[test]
 fn the_bill_of_materials_lists_source_image_and_packages() {
     let yard = Yard::new();
     let (folder, _) = yard.published();

@@ -46,7 +46,7 @@ pub struct EngineArgs {
     /// Compilers at once [default: one per processor].
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
-    /// Compile everything, whatever was compiled before, and keep nothing of it for another time.
+    /// Compile without ccache, and neither take nor keep a finished kernel.
     #[arg(long)]
     pub no_ccache: bool,
     /// Server whose object files are taken, and ours left there, instead of those of the settings; may be repeated.

@@ -4,40 +4,39 @@
 //! be read, unpacked or had of a server counts as not there. Must not judge the tree: a kernel is kept by who knows that
 //! the tree still was what its id says when the compilers were done.
 
+mod archive;
+
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use tar::{Archive, Builder, EntryType, Header};
 
-use super::SharedCache;
 use super::plan::BuildPlan;
-use super::remote::Shelves;
+use super::remote::{ServerStats, Shelves};
 use super::run::{Compiled, Stats, checked};
 use super::trace::Trace;
+use super::{BuildError, SharedCache};
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
 
-/// Names inside an archive.
-const KERNEL: &str = "kernel";
-const SYSTEM_MAP: &str = "System.map";
-const CONFIG: &str = "config";
-const RELEASE: &str = "release";
-const MODULES: &str = "lib/modules";
-/// Of zstd: an image is packed already, and its symbols do not get much smaller by more.
-const LEVEL: i32 = 3;
-/// Bytes of an archive unpacked, more than any kernel with all its modules has.
-const LARGEST: u64 = 2 << 30;
+/// How archives are called.
+const ENDING: &str = ".tar.zst";
+/// How the folder of a kernel is called that was found.
+const LITTER: &str = "found-";
 /// Bytes of all that is kept on this machine; what was not asked for longest goes first.
 const ROOM: u64 = 2 << 30;
+/// Bytes that go to a server at once: it has seconds for each question, as for an object file.
+const PART: usize = 4 << 20;
+/// Parts of one kernel, a gigabyte in all.
+const PARTS: usize = 256;
 
 /// Where a kernel was that did not have to be compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Taken {
-    /// On this machine.
+    /// On this machine, which had compiled it.
     Here,
     /// In the shared cache.
     Shared,
@@ -59,6 +58,7 @@ pub struct Kernels {
     tree: String,
     toolchain: Sha256,
     shelves: Shelves,
+    unpacked: Option<tempfile::TempDir>,
 }
 
 impl Kernels {
@@ -71,56 +71,111 @@ impl Kernels {
             tree,
             toolchain,
             shelves: Shelves::new(shared),
+            unpacked: None,
         }
     }
 
-    /// What the plan would leave, if it was compiled before, here or by others.
-    #[must_use]
-    pub fn find(&self, plan: &BuildPlan) -> Option<Compiled> {
+    /// What the plan would leave, if it was compiled before, here or by others. Its files are there as long as this
+    /// value is.
+    pub fn find(&mut self, plan: &BuildPlan) -> Option<Compiled> {
         let started = Instant::now();
         let digest = self.digest(plan);
-        self.find_here(plan, digest, started)
-            .or_else(|| self.borrow(plan, digest, started))
+        let here = self.take(digest);
+        let here = here.and_then(|packed| self.unpack(plan, &packed, Taken::Here, started));
+        // Not kept here too: what others made stays theirs, and goes when their server does.
+        here.or_else(|| self.unpack(plan, &self.borrow(digest)?, Taken::Shared, started))
     }
 
-    fn find_here(&self, plan: &BuildPlan, digest: Sha256, started: Instant) -> Option<Compiled> {
+    fn take(&self, digest: Sha256) -> Option<Vec<u8>> {
         let path = self.path(digest);
         let packed = fs::read(&path).ok()?;
-        let compiled = unpacked(plan, &packed, Taken::Here, started)?;
         let used = File::options().write(true).open(&path);
         let _stays_old = used.and_then(|file| file.set_modified(SystemTime::now()));
-        Some(compiled)
+        Some(packed)
     }
 
-    fn borrow(&self, plan: &BuildPlan, digest: Sha256, started: Instant) -> Option<Compiled> {
-        let packed = self.shelves.get(&key(digest))?;
-        let compiled = unpacked(plan, &packed, Taken::Shared, started)?;
-        let _borrowed_again_next_time = self.put(digest, &packed);
-        Some(compiled)
+    fn borrow(&self, digest: Sha256) -> Option<Vec<u8>> {
+        let head = self.shelves.get(&key(digest, None))?;
+        let (parts, whole) = read_head(&head)?;
+        let mut packed = Vec::new();
+        for n in 0..parts {
+            packed.extend(self.shelves.get(&key(digest, Some(n)))?);
+        }
+        // Parts of two that left them at the same time need not fit together.
+        (Sha256::of(&packed) == whole).then_some(packed)
+    }
+
+    fn unpack(
+        &mut self,
+        plan: &BuildPlan,
+        packed: &[u8],
+        taken: Taken,
+        started: Instant,
+    ) -> Option<Compiled> {
+        files::sweep_scratch(&plan.work, LITTER).ok()?;
+        let folder = files::scratch(&plan.work, LITTER).ok()?;
+        let release = archive::unpack(packed, folder.path()).ok()?;
+        if !release.ends_with(&plan.localversion) {
+            return None;
+        }
+        let config = folder.path().join(".config");
+        files::replace(&config, &plan.config).ok()?;
+        let modules = folder.path().join(archive::MODULES).join(&release);
+        let compiled = Compiled {
+            bzimage: folder.path().join(archive::KERNEL),
+            system_map: folder.path().join(archive::SYSTEM_MAP),
+            config,
+            modules_dir: plan.has_modules().then_some(modules),
+            release,
+            log: plan.log(),
+            stats: Stats {
+                seconds: started.elapsed().as_secs_f64(),
+                taken: Some(taken),
+                ..Stats::default()
+            },
+            trace: Trace::without_make(plan.jobs),
+        };
+        self.unpacked = Some(folder);
+        checked(plan, compiled).ok()
     }
 
     /// Keeps what was compiled, and leaves it for others.
     ///
     /// # Errors
-    /// For products that cannot be read, and a cache that cannot be written to; then it is compiled another time.
-    pub fn keep(&self, plan: &BuildPlan, compiled: &Compiled) -> Result<(), FileError> {
+    /// For products that are not what kernels have, and a cache that cannot be written to; then it is compiled another
+    /// time.
+    pub fn keep(&self, plan: &BuildPlan, compiled: &Compiled) -> Result<(), BuildError> {
+        let failed = |source| FileError::new("keep", &compiled.bzimage, source);
+        if files::read(&compiled.config)? != plan.config {
+            return Err(failed(io::Error::other("its configuration was written anew")).into());
+        }
         let digest = self.digest(plan);
-        let failed = |source| FileError::new("pack", &compiled.bzimage, source);
-        let packed = pack(compiled).map_err(failed)?;
-        self.shelves.put(&key(digest), &packed);
-        self.put(digest, &packed)
+        let packed = archive::pack(compiled).map_err(failed)?;
+        files::replace(&self.path(digest), &packed)?;
+        make_room(&self.folder, ROOM);
+        self.lend(digest, &packed);
+        Ok(())
     }
 
-    fn put(&self, digest: Sha256, packed: &[u8]) -> Result<(), FileError> {
-        files::replace(&self.path(digest), packed)?;
-        make_room(&self.folder, ROOM)
-            .map_err(|source| FileError::new("make room in", &self.folder, source))
+    fn lend(&self, digest: Sha256, packed: &[u8]) {
+        let parts = packed.chunks(PART);
+        let head = format!("{} {}", parts.len(), Sha256::of(packed));
+        for (n, part) in parts.enumerate() {
+            self.shelves.put(&key(digest, Some(n)), part);
+        }
+        self.shelves.put(&key(digest, None), head.as_bytes());
     }
 
     /// What the user has to know of the servers, and has not been told yet.
     #[must_use]
     pub fn news(&self) -> Vec<String> {
         self.shelves.news()
+    }
+
+    /// What became of each server.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerStats> {
+        self.shelves.stats()
     }
 
     fn digest(&self, plan: &BuildPlan) -> Sha256 {
@@ -132,102 +187,44 @@ impl Kernels {
     }
 
     fn path(&self, digest: Sha256) -> PathBuf {
-        self.folder.join(format!("{}.tar.zst", digest.short(32)))
+        self.folder.join(format!("{}{ENDING}", digest.short(32)))
     }
 }
 
-/// No key of ccache: what a job may leave on a shelf is never taken for a kernel.
-fn key(digest: Sha256) -> String {
-    format!("kernel-{digest}")
+/// No key of ccache: what a job may leave on a shelf is never taken for a kernel. One for each part, and one that says
+/// how many there are.
+fn key(digest: Sha256, part: Option<usize>) -> String {
+    match part {
+        Some(n) => format!("kernel-{digest}-{n}"),
+        None => format!("kernel-{digest}"),
+    }
 }
 
-fn pack(compiled: &Compiled) -> io::Result<Vec<u8>> {
-    let mut packer = zstd::Encoder::new(Vec::new(), LEVEL)?;
-    packer.include_checksum(true)?;
-    let mut archive = Builder::new(packer);
-    archive.follow_symlinks(false);
-    for (name, path) in [
-        (KERNEL, &compiled.bzimage),
-        (SYSTEM_MAP, &compiled.system_map),
-        (CONFIG, &compiled.config),
-    ] {
-        archive.append_path_with_name(path, name)?;
-    }
-    let mut header = Header::new_gnu();
-    header.set_size(compiled.release.len() as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, RELEASE, compiled.release.as_bytes())?;
-    if let Some(modules) = &compiled.modules_dir {
-        archive.append_dir_all(Path::new(MODULES).join(&compiled.release), modules)?;
-    }
-    archive.into_inner()?.finish()
+/// The number of parts, and the digest of all of them.
+fn read_head(head: &[u8]) -> Option<(usize, Sha256)> {
+    let (parts, digest) = std::str::from_utf8(head).ok()?.split_once(' ')?;
+    let parts = parts.parse().ok().filter(|parts| *parts <= PARTS)?;
+    Some((parts, digest.parse().ok()?))
 }
 
-/// The products in an archive, laid out in the plan's work folder; nothing where they are not what was planned.
-fn unpacked(plan: &BuildPlan, packed: &[u8], taken: Taken, started: Instant) -> Option<Compiled> {
-    let folder = plan.work.join("found");
-    files::remove_dir(&folder).ok()?;
-    files::create_dir(&folder).ok()?;
-    unpack(packed, &folder).ok()?;
-    let release = files::read(&folder.join(RELEASE)).ok()?;
-    if !release.ends_with(&plan.localversion) {
-        return None;
-    }
-    let modules = folder.join(MODULES).join(&release);
-    let compiled = Compiled {
-        bzimage: folder.join(KERNEL),
-        system_map: folder.join(SYSTEM_MAP),
-        config: folder.join(CONFIG),
-        modules_dir: plan.has_modules().then_some(modules),
-        release,
-        log: plan.log(),
-        stats: Stats {
-            seconds: started.elapsed().as_secs_f64(),
-            taken: Some(taken),
-            ..Stats::default()
-        },
-        trace: Trace::without_make(plan.jobs),
+/// Removes what was not asked for longest, until what is left fits. What cannot be removed, or is no archive, stays.
+fn make_room(folder: &Path, room: u64) {
+    let about = |entry: io::Result<fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let about = fs::symlink_metadata(&path).ok()?;
+        let is_ours = about.is_file() && path.to_string_lossy().ends_with(ENDING);
+        is_ours.then_some((about.modified().ok()?, about.len(), path))
     };
-    checked(plan, compiled).ok()
-}
-
-fn unpack(packed: &[u8], folder: &Path) -> io::Result<()> {
-    // To its end, where the checksum is, before anything of it is believed.
-    let mut whole = Vec::new();
-    zstd::Decoder::new(packed)?
-        .take(LARGEST)
-        .read_to_end(&mut whole)?;
-    for entry in Archive::new(whole.as_slice()).entries()? {
-        let mut entry = entry?;
-        // Who may leave a kernel may leave any kernel; but of this machine nothing outside the folder is theirs.
-        let is_plain = matches!(
-            entry.header().entry_type(),
-            EntryType::Regular | EntryType::Directory
-        );
-        if !is_plain || !entry.unpack_in(folder)? {
-            return Err(io::Error::other("something that no kernel has"));
-        }
-    }
-    Ok(())
-}
-
-/// Removes what was not asked for longest, until what is left fits.
-fn make_room(folder: &Path, room: u64) -> io::Result<()> {
-    let mut kept = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let about = entry.metadata()?;
-        kept.push((about.modified()?, about.len(), entry.path()));
-    }
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut kept: Vec<_> = entries.filter_map(about).collect();
     kept.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
     let mut sum = 0;
     for (_, size, path) in kept {
         sum += size;
         if sum > room {
-            fs::remove_file(path)?;
+            let _stays = fs::remove_file(path);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -235,6 +232,8 @@ mod tests {
     use std::time::Duration;
 
     use super::super::remote::fake::{Conduct, Fake, cache};
+    use super::super::remote::locked;
+    use super::archive::MODULES;
     use super::*;
 
     const RELEASED: &str = "6.1.0-wslk-1";
@@ -274,7 +273,7 @@ mod tests {
             for (path, text) in [
                 (tree.join("bzImage"), "image"),
                 (tree.join("System.map"), "map"),
-                (tree.join(".config"), "# by kconfig\nCONFIG_MODULES=y\n"),
+                (tree.join(".config"), "CONFIG_MODULES=y\n"),
                 (modules.join("modules.dep"), "kernel/a.ko:\n"),
                 (modules.join("kernel/a.ko"), "module"),
             ] {
@@ -328,7 +327,8 @@ mod tests {
         let machine = Machine::new();
         assert_eq!(machine.kernels(&alone()).find(&machine.plan), None);
         machine.keep(&alone());
-        let found = machine.kernels(&alone()).find(&machine.plan).expect("kept");
+        let mut kernels = machine.kernels(&alone());
+        let found = kernels.find(&machine.plan).expect("kept");
         assert_eq!(content(&found), content(&machine.compiled()));
         assert_eq!(found.stats.taken, Some(Taken::Here));
         let modules = found.modules_dir.expect("modules");
@@ -376,14 +376,16 @@ mod tests {
         machine.keep(&alone());
         let (path, expected) = (machine.archive(), content(&machine.compiled()));
         let whole = fs::read(&path).expect("there");
-        let find = || machine.kernels(&alone()).find(&machine.plan);
+        let find = || {
+            let mut kernels = machine.kernels(&alone());
+            kernels.find(&machine.plan).map(|found| content(&found))
+        };
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             fs::write(&path, &damaged).expect("written");
             // A bit that says nothing may be lost.
-            let found = find().map(|found| content(&found));
-            assert!(found.is_none_or(|found| found == expected), "byte {at}");
+            assert!(find().is_none_or(|found| found == expected), "byte {at}");
             fs::write(&path, &whole[..at]).expect("written");
             assert_eq!(find(), None, "{at} bytes");
         }
@@ -394,13 +396,15 @@ mod tests {
         let server = Fake::start(Conduct::Good);
         let (first, second) = (Machine::new(), Machine::new());
         first.keep(&server.cache());
-        let find = |shared: &SharedCache| second.kernels(shared).find(&second.plan);
-        let taken = |found: Option<Compiled>| found.and_then(|found| found.stats.taken);
-        assert_eq!(taken(find(&alone())), None);
-        let found = find(&server.cache()).expect("shared");
-        assert_eq!(content(&found), content(&first.compiled()));
-        assert_eq!(taken(Some(found)), Some(Taken::Shared));
-        assert_eq!(taken(find(&alone())), Some(Taken::Here), "from now on");
+        let find = |shared: &SharedCache| {
+            let mut kernels = second.kernels(shared);
+            let found = kernels.find(&second.plan)?;
+            Some((content(&found), found.stats.taken))
+        };
+        let shared = (content(&first.compiled()), Some(Taken::Shared));
+        assert_eq!(find(&alone()), None);
+        assert_eq!(find(&server.cache()), Some(shared));
+        assert_eq!(find(&alone()), None, "it stays the server's");
     }
 
     #[test]
@@ -419,56 +423,86 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_out_of_the_folder_is_not_unpacked() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let inner = folder.path().join("inner");
-        fs::create_dir(&inner).expect("a folder");
-        let packed = |fill: &dyn Fn(&mut Builder<Vec<u8>>)| {
-            let mut archive = Builder::new(Vec::new());
-            fill(&mut archive);
-            let plain = archive.into_inner().expect("an archive");
-            zstd::encode_all(plain.as_slice(), LEVEL).expect("packed")
+    fn a_kernel_larger_than_a_part_is_shared_in_parts() {
+        let server = Fake::start(Conduct::Good);
+        let (first, second) = (Machine::new(), Machine::new());
+        let kept = |compiled: &Compiled| first.kernels(&server.cache()).keep(&first.plan, compiled);
+        let compiled = first.compiled();
+        // Such as zstd makes nothing smaller of.
+        let mut word = 1_u32;
+        let noise = std::iter::repeat_with(|| {
+            word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            word.to_be_bytes()[0]
+        });
+        let image: Vec<u8> = noise.take(PART * 5 / 2).collect();
+        fs::write(&compiled.bzimage, &image).expect("written");
+        kept(&compiled).expect("kept");
+        let entries = || locked(&server.entries).len();
+        assert_eq!(entries(), 4);
+        let find = || {
+            let mut kernels = second.kernels(&server.cache());
+            let found = kernels.find(&second.plan);
+            found.map(|found| fs::read(found.bzimage).expect("there"))
         };
-        let link = packed(&|archive| {
-            let mut header = Header::new_gnu();
-            header.set_entry_type(EntryType::Symlink);
-            header.set_size(0);
-            let added = archive.append_link(&mut header, "lib", "..");
-            added.expect("added");
+        assert!(find() == Some(image));
+        let name = |entry: &Vec<u8>| entry.ends_with(b"-1");
+        let middle = locked(&server.entries)
+            .keys()
+            .find(|key| name(key))
+            .cloned();
+        locked(&server.entries).remove(&middle.expect("a part"));
+        assert!(find().is_none());
+    }
+
+    #[test]
+    fn the_same_kernel_gives_the_same_archive() {
+        let packed = [Machine::new(), Machine::new()].map(|machine| {
+            machine.keep(&alone());
+            fs::read(machine.archive()).expect("there")
         });
-        let above = packed(&|archive| {
-            let mut header = Header::new_gnu();
-            header.set_size(1);
-            let name = &mut header.as_old_mut().name;
-            name[..9].copy_from_slice(b"../kernel");
-            header.set_cksum();
-            archive.append(&header, &b"x"[..]).expect("added");
-        });
-        for archive in [link, above] {
-            assert!(unpack(&archive, &inner).is_err());
-        }
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
-        assert_eq!(fs::read_dir(&inner).expect("a folder").count(), 0);
+        assert_eq!(packed[0], packed[1]);
+    }
+
+    #[test]
+    fn what_a_killed_wslk_unpacked_goes() {
+        let machine = Machine::new();
+        machine.keep(&alone());
+        let mut kernels = machine.kernels(&alone());
+        let folders = || {
+            let entries = fs::read_dir(&machine.plan.work).expect("a folder");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            names
+                .filter(|name| name.to_string_lossy().starts_with(LITTER))
+                .count()
+        };
+        fs::create_dir(machine.plan.work.join("found-1")).expect("a folder");
+        let found = kernels.find(&machine.plan).expect("kept");
+        assert!(found.bzimage.exists() && folders() == 1);
+        drop(kernels);
+        assert_eq!(folders(), 0);
     }
 
     #[test]
     fn room_is_made_by_what_was_not_asked_for_longest() {
         let folder = tempfile::tempdir().expect("a folder");
+        let archive = |name: &str| folder.path().join(format!("{name}{ENDING}"));
         for (age, name) in [(3, "c"), (1, "a"), (2, "b")] {
-            let path = folder.path().join(name);
+            let path = archive(name);
             fs::write(&path, [0; 10]).expect("written");
             let file = File::options().write(true).open(&path).expect("there");
             let time = SystemTime::now() - Duration::from_secs(age * 60);
             file.set_modified(time).expect("set");
         }
-        make_room(folder.path(), 25).expect("made");
-        let is_there = |name| folder.path().join(name).exists();
+        fs::create_dir(folder.path().join(format!("z{ENDING}"))).expect("a folder");
+        make_room(folder.path(), 25);
+        let is_there = |name| archive(name).exists();
         assert!(is_there("a") && is_there("b") && !is_there("c"));
     }
 
     #[test]
     fn a_job_can_leave_no_kernel() {
-        let key = key(Sha256::of("kernel"));
-        assert!(key.contains('-'), "{key}: ccache's are letters and digits");
+        for key in [None, Some(3)].map(|part| key(Sha256::of("kernel"), part)) {
+            assert!(key.contains('-'), "{key}: ccache's are letters and digits");
+        }
     }
 }
