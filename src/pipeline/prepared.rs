@@ -3,6 +3,7 @@
 //! In: settings and what is wanted. Out: a [`Prepared`], which answers whether the build is there
 //! already, and makes the configuration or the whole build if not.
 
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::artefact::{
     Store,
 };
 use crate::build::{
-    self, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Kernels, Trace,
+    self, BuildError, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Kernels, Trace,
 };
 use crate::error::Error;
 use crate::kconfig::{
@@ -23,7 +24,7 @@ use crate::kconfig::{
 use crate::publish;
 use crate::report::Reporter;
 use crate::settings::Settings;
-use crate::source::{self, PatchSet, SourceTree, TagQuery};
+use crate::source::{self, PatchSet, SourceError, SourceTree, TagQuery};
 
 /// The fragments of the profile, then the user's own.
 pub(super) fn wishes(settings: &Settings) -> Result<Vec<Fragment>, Error> {
@@ -400,14 +401,8 @@ impl Prepared {
                 return Ok(found);
             }
         }
-        let compiled = build::run(plan, &self.builder, reporter)?;
-        // Of what was edited meanwhile nobody can tell which objects have it.
-        let checked = reporter.timed("check of the tree", || tree.verify());
-        if let Err(error) = checked {
-            build::forget(&plan.work)?;
-            return Err(error.into());
-        }
-        Ok(compiled)
+        let compiled = build::run(plan, &self.builder, reporter);
+        of_this_tree(reporter, tree, &plan.work, compiled)
     }
 
     fn fill(
@@ -462,6 +457,29 @@ impl Prepared {
     }
 }
 
+/// What came of compiling a tree, if it still is that tree. Of what was edited meanwhile nobody can tell which objects
+/// have it, so none is gone on from.
+fn of_this_tree<T>(
+    reporter: &Reporter,
+    tree: &SourceTree,
+    work: &Path,
+    compiled: Result<T, BuildError>,
+) -> Result<T, Error> {
+    let checked = reporter.timed("check of the tree", || tree.verify());
+    if let Err(error @ SourceError::Changed { .. }) = checked {
+        reporter
+            .warn("the sources changed while they were compiled; what came of it is thrown away");
+        if let Err(left) = build::forget(work) {
+            let left = Error::from(left);
+            reporter.warn(format!("it could not all be removed: {}", left.chain()));
+        }
+        return Err(error.into());
+    }
+    let compiled = compiled?;
+    checked?;
+    Ok(compiled)
+}
+
 /// Keeps what was compiled now for who wants the very same.
 fn keep(reporter: &Reporter, kernels: &Kernels, plan: &BuildPlan, compiled: &Compiled) {
     if compiled.stats.taken.is_some() {
@@ -469,7 +487,9 @@ fn keep(reporter: &Reporter, kernels: &Kernels, plan: &BuildPlan, compiled: &Com
     }
     let kept = reporter.timed("kernels of before", || kernels.keep(plan, compiled));
     if let Err(error) = kept {
-        reporter.warn(format!("the kernel is not kept for another time: {error}"));
+        let said = Error::from(error);
+        let said = said.chain();
+        reporter.warn(format!("the kernel is not kept for another time: {said}"));
     }
     tell(reporter, kernels);
 }
@@ -484,4 +504,55 @@ fn tell(reporter: &Reporter, kernels: &Kernels) {
     servers
         .iter()
         .for_each(|server| reporter.detail(format!("finished kernels: {server}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::source::{KernelVersion, TreeId};
+
+    fn tree(root: &Path) -> SourceTree {
+        fs::create_dir(root).expect("a folder");
+        let makefile = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\nEXTRAVERSION =\n";
+        fs::write(root.join("Makefile"), makefile).expect("written");
+        SourceTree {
+            root: root.to_owned(),
+            tree: TreeId::of_dir(root).expect("a tree"),
+            tag: None,
+            commit: None,
+            tarball: None,
+            origin: String::new(),
+            version: KernelVersion::from_makefile(makefile).expect("a version"),
+        }
+    }
+
+    #[test]
+    fn what_came_of_an_edited_tree_is_thrown_away() {
+        let reporter = Reporter::silent();
+        let failed = || {
+            let label = "make".to_owned();
+            Err(BuildError::Interrupted { label })
+        };
+        for is_edited in [false, true] {
+            for compiled in [Ok(()), failed()] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let (tree, work) = (
+                    tree(&folder.path().join("tree")),
+                    folder.path().join("work"),
+                );
+                fs::create_dir(&work).expect("a folder");
+                if is_edited {
+                    fs::write(tree.root.join("Makefile"), "none:\n").expect("written");
+                }
+                let is_good = compiled.is_ok();
+                let came = of_this_tree(&reporter, &tree, &work, compiled);
+                assert_eq!(came.is_ok(), is_good && !is_edited);
+                assert_eq!(work.exists(), !is_edited);
+                let is_told = matches!(came, Err(Error::Source(SourceError::Changed { .. })));
+                assert_eq!(is_told, is_edited);
+            }
+        }
+    }
 }

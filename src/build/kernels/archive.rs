@@ -22,8 +22,10 @@ pub(super) const MODULES: &str = "lib/modules";
 const LEVEL: i32 = 3;
 /// Bytes of an archive unpacked, more than a kernel with all its modules has.
 const BYTES: u64 = 1 << 30;
-/// Files and folders in it, likewise.
+/// Entries in it, likewise.
 const ENTRIES: usize = 30_000;
+/// Bytes of a name that has an entry of its own.
+const NAME: u64 = 4096;
 
 /// Packs products; the same ones give the same bytes.
 pub(super) fn pack(compiled: &Compiled) -> io::Result<Vec<u8>> {
@@ -45,7 +47,7 @@ pub(super) fn pack(compiled: &Compiled) -> io::Result<Vec<u8>> {
     }
     let packed = archive.into_inner()?.finish()?;
     // Nobody wants to find out another time that this cannot be unpacked.
-    each(&packed, &mut |_, _| Ok(()))?;
+    sound(&packed)?;
     Ok(packed)
 }
 
@@ -70,8 +72,7 @@ fn append_folder(
 
 /// Lays the products out in an empty folder; tells the release.
 pub(super) fn unpack(packed: &[u8], folder: &Path) -> io::Result<String> {
-    // Once to its end, where the checksum is, before anything of it is written.
-    each(packed, &mut |_, _| Ok(()))?;
+    sound(packed)?;
     let mut release = String::new();
     each(packed, &mut |name, entry| {
         let path = folder.join(name);
@@ -97,24 +98,41 @@ pub(super) fn unpack(packed: &[u8], folder: &Path) -> io::Result<String> {
 type Unpacker<'a> = io::Take<zstd::Decoder<'static, io::BufReader<&'a [u8]>>>;
 type Visitor<'v, 'a> = dyn FnMut(&Path, &mut Entry<'_, Unpacker<'a>>) -> io::Result<()> + 'v;
 
-/// Each entry, by its name, of an archive that is whole to its end and holds nothing but what kernels have.
-fn each<'a>(packed: &'a [u8], visit: &mut Visitor<'_, 'a>) -> io::Result<()> {
-    let refused = || Err(io::Error::other("more than any kernel has"));
-    let mut archive = Archive::new(zstd::Decoder::new(packed)?.take(BYTES));
-    for (n, entry) in archive.entries()?.enumerate() {
-        let mut entry = entry?;
-        let name = known_name(&entry)?;
-        if n >= ENTRIES {
-            return refused();
+/// Whether the archive is whole to its end, where the checksum is, and within bounds. What tar reads into memory for its
+/// own use, before anybody sees it, is looked at here as it lies.
+fn sound(packed: &[u8]) -> io::Result<()> {
+    let mut archive = open(packed)?;
+    for (n, entry) in archive.entries()?.raw(true).enumerate() {
+        let entry = entry?;
+        let is_known = match entry.header().entry_type() {
+            EntryType::Regular | EntryType::Directory => true,
+            EntryType::GNULongName => entry.size() <= NAME,
+            _ => false,
+        };
+        if !is_known || n >= ENTRIES {
+            return Err(io::Error::other("more than any kernel has"));
         }
-        visit(&name, &mut entry)?;
     }
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink())?;
     match rest.limit() {
-        0 => refused(),
+        0 => Err(io::Error::other("larger than any kernel is")),
         _ => Ok(()),
     }
+}
+
+/// Each entry of a sound archive, by its name.
+fn each<'a>(packed: &'a [u8], visit: &mut Visitor<'_, 'a>) -> io::Result<()> {
+    for entry in open(packed)?.entries()? {
+        let mut entry = entry?;
+        let name = known_name(&entry)?;
+        visit(&name, &mut entry)?;
+    }
+    Ok(())
+}
+
+fn open(packed: &[u8]) -> io::Result<Archive<Unpacker<'_>>> {
+    Ok(Archive::new(zstd::Decoder::new(packed)?.take(BYTES)))
 }
 
 /// The entry's name, if a kernel has such a thing. Who may leave a kernel may leave any kernel; but of this machine
@@ -231,6 +249,9 @@ mod tests {
         let (kind, name) = (EntryType::Directory, "lib/modules/6.1");
         let many = archive(&vec![(kind, name, ""); ENTRIES + 1]);
         assert!(unpack(&many, folder.path()).is_err());
+        let long = "x".repeat(1 << 16);
+        let long = archive(&[(EntryType::GNULongName, "././@LongLink", &long)]);
+        assert!(unpack(&long, folder.path()).is_err());
         assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
     }
 }

@@ -27,10 +27,10 @@ const ENDING: &str = ".tar.zst";
 const LITTER: &str = "found-";
 /// Bytes of all that is kept on this machine; what was not asked for longest goes first.
 const ROOM: u64 = 2 << 30;
-/// Bytes that go to a server at once: it has seconds for each question, as for an object file.
-const PART: usize = 4 << 20;
+/// Bytes that go to a server at once: it has as much time for each as for an object file, and may take as little.
+const PART: usize = 512 << 10;
 /// Parts of one kernel, a gigabyte in all.
-const PARTS: usize = 256;
+const PARTS: usize = 2048;
 
 /// Where a kernel was that did not have to be compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +99,8 @@ impl Kernels {
         let (parts, whole) = read_head(&head)?;
         let mut packed = Vec::new();
         for n in 0..parts {
-            packed.extend(self.shelves.get(&key(digest, Some(n)))?);
+            let part = self.shelves.get(&key(digest, Some(n)))?;
+            packed.extend((part.len() <= PART).then_some(part)?);
         }
         // Parts of two that left them at the same time need not fit together.
         (Sha256::of(&packed) == whole).then_some(packed)
@@ -160,10 +161,12 @@ impl Kernels {
     fn lend(&self, digest: Sha256, packed: &[u8]) {
         let parts = packed.chunks(PART);
         let head = format!("{} {}", parts.len(), Sha256::of(packed));
-        for (n, part) in parts.enumerate() {
-            self.shelves.put(&key(digest, Some(n)), part);
+        let lent = parts
+            .enumerate()
+            .all(|(n, part)| self.shelves.put(&key(digest, Some(n)), part));
+        if lent {
+            self.shelves.put(&key(digest, None), head.as_bytes());
         }
-        self.shelves.put(&key(digest, None), head.as_bytes());
     }
 
     /// What the user has to know of the servers, and has not been told yet.
@@ -417,9 +420,12 @@ mod tests {
         ] {
             assert_eq!(machine.kernels(&shared).find(&machine.plan), None);
         }
-        let mixes = Fake::start(Conduct::Mixes);
-        machine.kernels(&mixes.cache()).shelves.put("other", b"x");
-        assert_eq!(machine.kernels(&mixes.cache()).find(&machine.plan), None);
+        let other = Machine::new();
+        for conduct in [Conduct::Mixes, Conduct::Full] {
+            let server = Fake::start(conduct);
+            other.keep(&server.cache());
+            assert_eq!(machine.kernels(&server.cache()).find(&machine.plan), None);
+        }
     }
 
     #[test]
@@ -452,6 +458,43 @@ mod tests {
             .cloned();
         locked(&server.entries).remove(&middle.expect("a part"));
         assert!(find().is_none());
+    }
+
+    /// Each of them sealed by somebody who may.
+    #[test]
+    fn parts_that_do_not_fit_together_are_no_kernel() {
+        let server = Fake::start(Conduct::Good);
+        let (first, second) = (Machine::new(), Machine::new());
+        let find = || {
+            let mut kernels = second.kernels(&server.cache());
+            kernels.find(&second.plan).is_some()
+        };
+        let kernels = first.kernels(&server.cache());
+        let digest = kernels.digest(&first.plan);
+        let (head, part) = (key(digest, None), key(digest, Some(0)));
+        first.keep(&server.cache());
+        assert!(find());
+        let whole = fs::read(first.archive()).expect("there");
+        let other = archive::pack(&Compiled {
+            release: "6.1.9-wslk-1".to_owned(),
+            modules_dir: None,
+            ..first.compiled()
+        });
+        assert!(kernels.shelves.put(&part, &other.expect("packed")));
+        assert!(!find(), "another's part");
+        assert!(kernels.shelves.put(&part, &whole) && find());
+        let large = vec![0; PART + 1];
+        for (bad, content) in [
+            (format!("1 {}", Sha256::of(&large)), large.as_slice()),
+            (format!("{} {}", PARTS + 1, Sha256::of(&whole)), &whole),
+            (format!("-1 {}", Sha256::of(&whole)), &whole),
+            ("1".to_owned(), &whole),
+            (String::new(), &whole),
+        ] {
+            assert!(kernels.shelves.put(&head, bad.as_bytes()));
+            assert!(kernels.shelves.put(&part, content));
+            assert!(!find(), "{bad}");
+        }
     }
 
     #[test]

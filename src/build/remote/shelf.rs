@@ -165,14 +165,14 @@ impl Shelf {
         sealed.map(open).transpose()
     }
 
-    /// Leaves an entry for whomever, if that is wanted.
-    pub(super) fn put(&self, key: &str, entry: &[u8]) {
+    /// Leaves an entry for whomever, if that is wanted. Whether it was taken.
+    pub(super) fn put(&self, key: &str, entry: &[u8]) -> bool {
         if !self.write || locked(&self.state).is_left_alone(Question::Put) {
-            return;
+            return false;
         }
         let sealed = self.sealer.seal(key, entry);
         if sealed.len() > LARGEST {
-            return;
+            return false;
         }
         let (name, started) = (self.name(key), Instant::now());
         let answer = match &self.client {
@@ -185,6 +185,7 @@ impl Shelf {
             state.stats.sent += entry.len() as u64;
         }
         state.book(Question::Put, started.elapsed(), answer.as_ref().err());
+        answer.is_ok()
     }
 
     fn name(&self, key: &str) -> String {

@@ -35,9 +35,10 @@ impl Shelves {
         self.shelves.iter().find_map(|shelf| shelf.get(key))
     }
 
-    /// Leaves an entry for whomever, where that is wanted.
-    pub(in crate::build) fn put(&self, key: &str, entry: &[u8]) {
-        self.shelves.iter().for_each(|shelf| shelf.put(key, entry));
+    /// Leaves an entry for whomever, where that is wanted. Whether any server took it.
+    pub(in crate::build) fn put(&self, key: &str, entry: &[u8]) -> bool {
+        let take = |taken, shelf: &Shelf| shelf.put(key, entry) || taken;
+        self.shelves.iter().fold(false, take)
     }
 
     /// What the user has not been told yet.
