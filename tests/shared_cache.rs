@@ -326,7 +326,7 @@ fn bytes_that_nobody_left_there_are_compiled_anew_and_replaced() {
 }
 
 #[test]
-fn a_server_that_is_full_dies_or_is_not_there_costs_seconds() {
+fn a_server_that_is_full_or_is_not_there_costs_seconds() {
     let Some(yard) = container() else { return };
     let alone = build(&yard, &SharedCache::default());
     let check = |built: &Built, warned: &str| {
@@ -359,17 +359,27 @@ fn a_server_that_is_full_dies_or_is_not_there_costs_seconds() {
     let said = full.cli(&["SET", "x", "y"]);
     assert!(said.contains("OOM"), "{said}");
     check(&build(&yard, &shared(&[&full.url()])), "OOM");
+}
 
-    let Some(killed) = Server::redis(&[]) else {
+#[test]
+fn a_server_that_dies_half_way_leaves_the_rest_to_the_compiler() {
+    // So many that some are left when the server is gone.
+    let kind = Kind {
+        objects: 15 * OBJECTS,
+        ..KIND
+    };
+    let (Some(yard), Some(killed)) = (Yard::contained(kind), Server::redis(&[])) else {
         return;
     };
     let cache = shared(&[&killed.url()]);
-    first_and_second(&yard, &cache);
+    let first = build(&yard, &cache);
     let pid = killed.child.id().to_string();
     // Killed already is as good.
     let kill = move || drop(Command::new("kill").args(["-KILL", &pid]).output());
     let built = build_and(&yard, &cache, Some(Deed(3, Box::new(kill))));
-    check(&built, "it is left alone");
+    assert_eq!(built.bytes, first.bytes);
+    let told = built.warnings.join("\n");
+    assert!(told.contains("it is left alone"), "{told}");
     assert!(
         tally(&built).remote > 0 && tally(&built).misses > 0,
         "{}",
