@@ -71,6 +71,15 @@ pub fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
+/// What is in a folder; nothing where there is no such folder.
+fn entries_if_there(folder: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.and_then(Iterator::collect),
+    };
+    entries.map_err(|source| FileError::new("read", folder, source))
+}
+
 /// Makes a folder and those above it.
 pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(|source| FileError::new("create", path, source))
@@ -88,13 +97,7 @@ pub fn scratch(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, FileErr
 /// Removes the folders in `parent` that [`scratch`] made under this prefix for a wslk that was killed; only where
 /// nobody else is at work.
 pub fn sweep_scratch(parent: &Path, prefix: &str) -> Result<(), FileError> {
-    let error = |source| FileError::new("read", parent, source);
-    let entries = match fs::read_dir(parent) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(error)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(error)?;
+    for entry in entries_if_there(parent)? {
         let name = entry.file_name();
         if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
             remove_dir(&entry.path())?;
@@ -201,13 +204,7 @@ const HALF: &str = ".wslk-";
 /// Removes what was under construction in a folder when its maker was killed; only for who holds the lock
 /// that makers hold.
 pub fn sweep(folder: &Path) -> Result<(), FileError> {
-    let error = |source| FileError::new("read", folder, source);
-    let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(error)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(error)?;
+    for entry in entries_if_there(folder)? {
         let (name, path) = (entry.file_name(), entry.path());
         let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
         if begins(STAGING) {
