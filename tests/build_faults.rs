@@ -102,7 +102,12 @@ fn yard(fault: &str, interrupt: &Interrupt) -> Yard {
 
 fn run(fault: &str) -> (Yard, Result<Compiled, BuildError>) {
     let yard = yard(fault, &Interrupt::default());
-    let result = build::run(&yard.plan, &yard.builder, &Reporter::silent());
+    let result = build::run(
+        &yard.plan,
+        &yard.builder,
+        &Arc::default(),
+        &Reporter::silent(),
+    );
     (yard, result)
 }
 
@@ -195,7 +200,13 @@ fn a_silent_hang_ends() {
     let started = Instant::now();
     let mut yard = yard("sleep 4751 & sleep 4752", &Interrupt::default());
     yard.plan.silence = Duration::from_secs(2);
-    let error = build::run(&yard.plan, &yard.builder, &Reporter::silent()).expect_err("hangs");
+    let error = build::run(
+        &yard.plan,
+        &yard.builder,
+        &Arc::default(),
+        &Reporter::silent(),
+    )
+    .expect_err("hangs");
     assert!(
         matches!(error, BuildError::Silent { log: Some(_), .. }),
         "{error:?}"
@@ -221,7 +232,12 @@ fn an_interrupted_build_names_nothing_and_keeps_what_is_done() {
             interrupt.set();
         }
     });
-    let result = build::run(&yard.plan, &yard.builder, &Reporter::silent());
+    let result = build::run(
+        &yard.plan,
+        &yard.builder,
+        &Arc::default(),
+        &Reporter::silent(),
+    );
     stopper.join().expect("stopped");
     assert!(
         matches!(result, Err(BuildError::Interrupted { .. })),
@@ -264,7 +280,13 @@ fn an_unchanged_configuration_keeps_its_time() {
     };
     let before = time(&config);
     std::thread::sleep(Duration::from_millis(20));
-    build::run(&yard.plan, &yard.builder, &Reporter::silent()).expect("again");
+    build::run(
+        &yard.plan,
+        &yard.builder,
+        &Arc::default(),
+        &Reporter::silent(),
+    )
+    .expect("again");
     assert_eq!(time(&config), before);
     assert!(yard.folder.path().exists());
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wslk::build::{
     self, BuildError, BuildPlan, Builder, CompilerCache, Engine, EngineChoice, Image,
-    KconfigSolver, Limits, SharedCache,
+    KconfigSolver, Limits,
 };
 use wslk::exec::Duct;
 use wslk::home::Home;
@@ -95,7 +95,7 @@ impl Yard {
             tree,
             &work,
             work.join("answers"),
-            &SharedCache::default(),
+            Arc::default(),
             Arch::X86,
         );
         let base = solver.base("tinyconfig").expect("tinyconfig");
@@ -124,7 +124,6 @@ impl Yard {
             ccache: Some(CompilerCache {
                 folder: self.home.ccache(),
                 toolchain: builder.toolchain().expect("packages"),
-                shared: SharedCache::default(),
             }),
             hosts: Vec::new(),
             silence: BuildPlan::SILENCE,
@@ -170,7 +169,7 @@ fn one(choice: EngineChoice, tree: &Path) -> Result<Vec<u8>, BuildError> {
         interrupt,
         units: 150,
     })]);
-    match build::run(&plan, &first, &stop) {
+    match build::run(&plan, &first, &Arc::default(), &stop) {
         Err(BuildError::Interrupted { .. }) => {}
         Err(error @ BuildError::NoTool { .. }) if choice == EngineChoice::Host => {
             return Err(error);
@@ -179,7 +178,7 @@ fn one(choice: EngineChoice, tree: &Path) -> Result<Vec<u8>, BuildError> {
     }
 
     let second = yard.builder(&Interrupt::default(), Limits::default())?;
-    let compiled = build::run(&plan, &second, &reporter()).expect("compiles");
+    let compiled = build::run(&plan, &second, &Arc::default(), &reporter()).expect("compiles");
     say(&format!("{choice:?}: {compiled:#?}"));
     assert!(compiled.stats.kept >= 100, "{:?}", compiled.stats);
     assert!(
@@ -195,7 +194,7 @@ fn one(choice: EngineChoice, tree: &Path) -> Result<Vec<u8>, BuildError> {
     );
     assert!(!modules.join("build").exists() && !modules.join("source").exists());
 
-    let again = build::run(&plan, &second, &reporter()).expect("nothing to do");
+    let again = build::run(&plan, &second, &Arc::default(), &reporter()).expect("nothing to do");
     say(&format!("{choice:?}, again: {:?}", again.stats));
     assert_eq!(again.stats.units, 0, "make found something to do");
     Ok(std::fs::read(compiled.bzimage).expect("an image"))
@@ -216,7 +215,7 @@ fn a_real_compiler_without_memory() {
     let tight = yard
         .builder(&Interrupt::default(), limits)
         .expect("a builder");
-    let error = build::run(&plan, &tight, &reporter()).expect_err("24 MiB");
+    let error = build::run(&plan, &tight, &Arc::default(), &reporter()).expect_err("24 MiB");
     say(&format!("{error}\n{}", error.hint().unwrap_or_default()));
     assert!(matches!(error, BuildError::OutOfMemory { .. }), "{error:?}");
 }
@@ -235,7 +234,8 @@ fn a_real_compiler_without_disk() {
         work: PathBuf::from(disk).join("work"),
         ..yard.plan(&tree, &builder)
     };
-    let error = build::run(&plan, &builder, &reporter()).expect_err("a small disk");
+    let error =
+        build::run(&plan, &builder, &Arc::default(), &reporter()).expect_err("a small disk");
     say(&format!("{error}\n{}", error.hint().unwrap_or_default()));
     assert!(matches!(error, BuildError::DiskFull { .. }), "{error:?}");
 }

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use super::SharedCache;
 use super::remote::{Shelves, locked};
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
@@ -18,7 +17,7 @@ use crate::files::{self, FileError};
 pub(super) struct Answers {
     /// Nothing where nobody knows whose tools answer.
     folder: Option<PathBuf>,
-    shelves: Shelves,
+    shelves: Arc<Shelves>,
     fresh: Mutex<BTreeMap<Sha256, Fresh>>,
 }
 
@@ -32,10 +31,10 @@ struct Fresh {
 
 impl Answers {
     /// Answers in `folder`, whose name tells whose they are.
-    pub(super) fn new(folder: PathBuf, shared: &SharedCache) -> Self {
+    pub(super) fn new(folder: PathBuf, shelves: Arc<Shelves>) -> Self {
         Self {
             folder: Some(folder),
-            shelves: Shelves::new(shared),
+            shelves,
             fresh: Mutex::default(),
         }
     }
@@ -86,11 +85,6 @@ impl Answers {
         Ok(())
     }
 
-    /// What the user has to know of the servers, and has not been told yet.
-    pub(super) fn news(&self) -> Vec<String> {
-        self.shelves.news()
-    }
-
     fn path(&self, question: Sha256) -> Option<PathBuf> {
         let name = format!("{}.config", question.short(32));
         Some(self.folder.as_ref()?.join(name))
@@ -117,13 +111,14 @@ pub(super) fn question(target: &str, config: &str) -> Sha256 {
 mod tests {
     use std::fs;
 
+    use super::super::SharedCache;
     use super::super::remote::fake::{Conduct, Fake, cache};
     use super::*;
 
     #[test]
     fn an_answer_counts_once_it_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let answers = || Answers::new(folder.path().join("x86_64-1"), &SharedCache::default());
+        let answers = || Answers::new(folder.path().join("x86_64-1"), Arc::default());
         let asked = question("olddefconfig", "CONFIG_A=y\n");
         let first = answers();
         assert_eq!(first.find(asked), None);
@@ -148,7 +143,8 @@ mod tests {
         let asked = question("olddefconfig", "CONFIG_A=y\n");
         let machine = |name: &str, cache: &SharedCache| {
             let folder = tempfile::tempdir().expect("a folder");
-            (Answers::new(folder.path().join(name), cache), folder)
+            let shelves = Arc::new(Shelves::new(cache));
+            (Answers::new(folder.path().join(name), shelves), folder)
         };
         let (first, _folder) = machine("x86_64-1", &server.cache());
         first.learn(asked, "CONFIG_A=y\n");
@@ -178,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_job_can_leave_no_answer() {
-        let answers = Answers::new("/answers/x86_64-1".into(), &SharedCache::default());
+        let answers = Answers::new("/answers/x86_64-1".into(), Arc::default());
         let key = answers.key(question("tinyconfig", "")).expect("a key");
         assert!(key.contains('-'), "{key}: ccache's are letters and digits");
     }

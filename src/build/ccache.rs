@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::digest::Sha256;
 
-use super::{EngineKind, Job, Mount, SharedCache, ccache_log, plan};
+use super::{EngineKind, Job, Mount, ccache_log, plan};
 
 /// Where a job sees the compiler cache.
 const FOLDER: &str = "/ccache";
@@ -20,8 +20,6 @@ pub struct CompilerCache {
     /// The tools of the image, so that ccache need not read the compiler for each file; `None` where
     /// there is no image, and it must.
     pub toolchain: Option<Sha256>,
-    /// Where other machines' object files are.
-    pub shared: SharedCache,
 }
 
 impl CompilerCache {

@@ -4,11 +4,12 @@
 //! cannot have help goes on without, and says so. Must not change what comes out.
 
 use std::io;
+use std::sync::Arc;
 
 use super::hosts::{HostStats, Hosts};
 use super::plan::BuildPlan;
-use super::remote::{Door, ServerStats};
-use super::{BuildError, Builder, EngineKind, Job};
+use super::remote::Door;
+use super::{BuildError, Builder, EngineKind, Job, Shelves};
 use crate::report::Reporter;
 
 /// distcc sends preprocessed text, in which macros are expanded. What GCC 14 makes of that is the same, byte for byte,
@@ -31,10 +32,11 @@ impl Help {
     pub(super) fn open(
         plan: &BuildPlan,
         builder: &Builder,
+        shelves: &Arc<Shelves>,
         reporter: &Reporter,
     ) -> Result<Self, BuildError> {
         Ok(Self {
-            door: open_door(plan, builder, reporter),
+            door: open_door(plan, builder, shelves, reporter),
             hosts: open_hosts(plan, builder, reporter)?,
         })
     }
@@ -48,34 +50,28 @@ impl Help {
         }
     }
 
-    /// Tells the user what went wrong since the last time.
-    pub(super) fn tell(&self, reporter: &Reporter) {
-        let news = self.door.as_ref().map_or_else(Vec::new, Door::news);
-        news.into_iter().for_each(|text| reporter.warn(text));
-    }
-
-    /// What became of each cache server.
-    pub(super) fn servers(&self) -> Vec<ServerStats> {
-        self.door.as_ref().map_or_else(Vec::new, Door::stats)
-    }
-
     /// What became of each compile host.
     pub(super) fn hosts(&self) -> Vec<HostStats> {
         self.hosts.as_ref().map_or_else(Vec::new, Hosts::stats)
     }
 }
 
-fn open_door(plan: &BuildPlan, builder: &Builder, reporter: &Reporter) -> Option<Door> {
-    let shared = &plan.ccache.as_ref()?.shared;
-    if shared.servers.is_empty() {
+fn open_door(
+    plan: &BuildPlan,
+    builder: &Builder,
+    shelves: &Arc<Shelves>,
+    reporter: &Reporter,
+) -> Option<Door> {
+    if plan.ccache.is_none() || shelves.is_empty() {
         return None;
     }
+    let shelves = Arc::clone(shelves);
     let opened = match builder.engine().kind() {
         EngineKind::Host if !can_ask(builder) => Err(io::Error::other(
             "this machine's ccache has no redis+unix-storage",
         )),
-        EngineKind::Host => Door::open(shared, None),
-        EngineKind::Docker | EngineKind::Podman => Door::open(shared, Some(&plan.work)),
+        EngineKind::Host => Door::open(shelves, None),
+        EngineKind::Docker | EngineKind::Podman => Door::open(shelves, Some(&plan.work)),
     };
     let without = |error| reporter.warn(format!("building without the shared cache: {error}"));
     opened.map_err(without).ok()

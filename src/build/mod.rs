@@ -51,7 +51,7 @@ pub use self::kernels::{Kernels, Taken};
 pub use self::packages::Package;
 pub use self::plan::BuildPlan;
 pub use self::reasons::{MissKind, MissReason};
-pub use self::remote::{CacheServer, ServerStats, SharedCache};
+pub use self::remote::{CacheServer, ServerStats, SharedCache, Shelves};
 pub use self::run::{Compiled, Stats, forget, run};
 pub use self::solver::KconfigSolver;
 pub use self::trace::{Asked, Phase, Step, Trace};

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::files::{self, FileError};
@@ -20,8 +21,8 @@ use super::progress::{Progress, units_on_disk};
 use super::trace::{Recorder, Trace};
 use super::underway::Underway;
 use super::{
-    BuildError, Builder, CacheStats, CompilerCache, HostStats, Taken, cache_record, ccache_log,
-    units,
+    BuildError, Builder, CacheStats, CompilerCache, HostStats, Shelves, Taken, cache_record,
+    ccache_log, units,
 };
 
 /// What a compilation leaves, all of it below the plan's work folder.
@@ -64,25 +65,27 @@ pub struct Stats {
 
 /// Compiles, installs the modules into a staging folder and asks for the release string.
 ///
-/// Goes on from what an earlier run of the same work folder left. Errors: [`BuildError::Compile`]
+/// Goes on from what an earlier run of the same work folder left. Objects are taken from the `shelves` and left there
+/// if the plan has a compiler cache. Errors: [`BuildError::Compile`]
 /// with the compiler's words, or what else stopped it; then nothing is named as a product.
 pub fn run(
     plan: &BuildPlan,
     builder: &Builder,
+    shelves: &Arc<Shelves>,
     reporter: &Reporter,
 ) -> Result<Compiled, BuildError> {
     let started = Instant::now();
     let (underway, kept) = reporter.timed("preparation", || begin(plan, reporter))?;
-    let help = Help::open(plan, builder, reporter)?;
+    let help = Help::open(plan, builder, shelves, reporter)?;
     let job = help.job(plan, builder);
     reporter.detail(builder.reproduce(&plan.again(builder, None)));
     let there = kept.len() as u64;
     let mut listener = Listener::new(plan, reporter, kept)?;
     let ended = builder.job_with(&job, &mut |line| {
         listener.take(line);
-        help.tell(reporter);
+        shelves.tell(reporter);
     });
-    help.tell(reporter);
+    shelves.tell(reporter);
     let heard = listener.finish();
     let output = ended.map_err(|error| with_log(error, plan))?;
     if output.status != Some(0) {
@@ -106,7 +109,7 @@ pub fn run(
         kept: there,
         seconds: started.elapsed().as_secs_f64(),
         cache: cache.map(|cache| CacheStats {
-            servers: help.servers(),
+            servers: shelves.stats(),
             ..cache
         }),
         hosts: help.hosts(),

@@ -5,15 +5,15 @@
 //! first call are used again by the next, and a question that was asked before is not asked again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::files::{self, FileError};
 use crate::kconfig::Arch;
-use crate::report::Reporter;
 
 use super::answers::{self, Answers};
 use super::plan::{BUILD, SOURCE, common_args};
 use super::underway::Underway;
-use super::{BuildError, Builder, Job, Mount, SharedCache};
+use super::{BuildError, Builder, Job, Mount, Shelves};
 
 /// Runs the Kconfig of one source tree.
 #[derive(Debug)]
@@ -27,14 +27,14 @@ pub struct KconfigSolver<'a> {
 
 impl<'a> KconfigSolver<'a> {
     /// `source` is the tree's root; `work` and `answers` are folders for this tree, image and architecture alone, and so
-    /// is the name of the latter. What others have asked and left on `shared` is not asked again either.
+    /// is the name of the latter. What others have asked and left on the `shelves` is not asked again either.
     #[must_use]
     pub fn new(
         builder: &'a Builder,
         source: impl Into<PathBuf>,
         work: impl Into<PathBuf>,
         answers: impl Into<PathBuf>,
-        shared: &SharedCache,
+        shelves: Arc<Shelves>,
         arch: Arch,
     ) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'a> KconfigSolver<'a> {
             work: work.into(),
             // The host's tools change, and its answers with them.
             answers: match builder.image() {
-                Some(_) => Answers::new(answers.into(), shared),
+                Some(_) => Answers::new(answers.into(), shelves),
                 None => Answers::none(),
             },
             arch,
@@ -64,12 +64,6 @@ impl<'a> KconfigSolver<'a> {
     /// Keeps the answers for the next time: the tree was what it must be when they were given.
     pub fn keep_answers(&self) -> Result<(), FileError> {
         self.answers.keep()
-    }
-
-    /// Tells the user what there is to know of the shared cache's servers, once.
-    pub fn tell(&self, reporter: &Reporter) {
-        let news = self.answers.news();
-        news.into_iter().for_each(|text| reporter.warn(text));
     }
 
     fn ask(&self, target: &str, config: &str) -> Result<String, BuildError> {

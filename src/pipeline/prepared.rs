@@ -4,6 +4,7 @@
 //! already, and makes the configuration or the whole build if not.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -15,7 +16,8 @@ use crate::artefact::{
     Store,
 };
 use crate::build::{
-    self, BuildError, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Kernels, Trace,
+    self, BuildError, BuildPlan, Builder, Compiled, CompilerCache, KconfigSolver, Kernels, Shelves,
+    Trace,
 };
 use crate::error::Error;
 use crate::kconfig::{
@@ -50,6 +52,7 @@ pub(super) struct Prepared {
     fragments: Vec<Fragment>,
     guards: Vec<Fragment>,
     arch: Arch,
+    shelves: Arc<Shelves>,
 }
 
 /// A build that was made just now.
@@ -119,6 +122,7 @@ impl Prepared {
             base,
             fragments,
             arch,
+            shelves: Arc::new(Shelves::new(&settings.shared_cache)),
         })
     }
 
@@ -182,10 +186,10 @@ impl Prepared {
     ) -> Result<(KconfigDoor<'_>, KernelConfig), Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, settings, &tree);
+        let (door, request) = self.config_request(context, &tree);
         let resolved = || kconfig::resolve(&request, &door, &context.reporter);
         let config = context.reporter.timed("config", resolved);
-        door.0.tell(&context.reporter);
+        self.shelves.tell(&context.reporter);
         Ok((door, config?))
     }
 
@@ -197,9 +201,9 @@ impl Prepared {
     ) -> Result<kconfig::Configured, Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, settings, &tree);
+        let (door, request) = self.config_request(context, &tree);
         let configured = kconfig::configure(&request, &door, &context.reporter);
-        door.0.tell(&context.reporter);
+        self.shelves.tell(&context.reporter);
         Ok(configured?)
     }
 
@@ -226,7 +230,6 @@ impl Prepared {
     fn config_request(
         &self,
         context: &Context,
-        settings: &Settings,
         tree: &SourceTree,
     ) -> (KconfigDoor<'_>, ConfigRequest) {
         context.reporter.stage(
@@ -240,7 +243,7 @@ impl Prepared {
             &tree.root,
             context.home.work().join("config").join(&key),
             context.home.answers().join(&key),
-            &settings.shared_cache,
+            Arc::clone(&self.shelves),
             self.arch,
         ));
         let request = ConfigRequest {
@@ -275,7 +278,7 @@ impl Prepared {
             if self.patches.names().next().is_none() {
                 // Without them Kconfig is asked once more, that is all.
                 let _lost = door.0.keep_answers();
-                door.0.tell(reporter);
+                self.shelves.tell(reporter);
             }
             Ok(config)
         })
@@ -296,7 +299,7 @@ impl Prepared {
             "build",
             format!("{} in {}", self.id, self.builder.engine().kind()),
         );
-        let mut kernels = Self::kernels(context, &plan, &tree);
+        let mut kernels = self.kernels(context, &plan, &tree);
         let compiled = self.compile(&context.reporter, &plan, &tree, kernels.as_mut())?;
         context.reporter.stage("artefacts", self.id.to_string());
         let draft = store.draft(&self.id)?;
@@ -308,10 +311,19 @@ impl Prepared {
         if let Some(kernels) = &kernels {
             keep(&context.reporter, kernels, &plan, &compiled);
         }
+        self.tell(&context.reporter);
         Ok(Made {
             build,
             trace: compiled.trace,
         })
+    }
+
+    /// What became of the servers that were asked.
+    fn tell(&self, reporter: &Reporter) {
+        self.shelves.tell(reporter);
+        for server in self.shelves.stats() {
+            reporter.detail(format!("shared cache {server}"));
+        }
     }
 
     fn manifest(&self, release: String) -> Result<Manifest, Error> {
@@ -352,7 +364,6 @@ impl Prepared {
         Ok(Some(CompilerCache {
             folder: context.home.ccache(),
             toolchain: self.builder.toolchain()?,
-            shared: settings.shared_cache.clone(),
         }))
     }
 
@@ -379,10 +390,11 @@ impl Prepared {
     }
 
     /// The finished kernels of this tree and these tools; none where nobody knows the tools, or caches are not wanted.
-    fn kernels(context: &Context, plan: &BuildPlan, tree: &SourceTree) -> Option<Kernels> {
-        let ccache = plan.ccache.as_ref()?;
+    fn kernels(&self, context: &Context, plan: &BuildPlan, tree: &SourceTree) -> Option<Kernels> {
+        let toolchain = plan.ccache.as_ref()?.toolchain?;
         let (folder, id) = (context.home.kernels(), tree.tree.to_string());
-        Some(Kernels::new(folder, &ccache.shared, id, ccache.toolchain?))
+        let shelves = Arc::clone(&self.shelves);
+        Some(Kernels::new(folder, shelves, id, toolchain))
     }
 
     /// Compiles what was not compiled before.
@@ -395,13 +407,13 @@ impl Prepared {
     ) -> Result<Compiled, Error> {
         if let Some(kernels) = kernels {
             let found = reporter.timed("kernels of before", || kernels.find(plan));
-            tell(reporter, kernels);
+            self.shelves.tell(reporter);
             if let Some(found) = found {
                 reporter.note("not compiled: a kernel of these very inputs is in the cache; --no-ccache does without");
                 return Ok(found);
             }
         }
-        let compiled = build::run(plan, &self.builder, reporter);
+        let compiled = build::run(plan, &self.builder, &self.shelves, reporter);
         of_this_tree(reporter, tree, &plan.work, compiled)
     }
 
@@ -491,19 +503,6 @@ fn keep(reporter: &Reporter, kernels: &Kernels, plan: &BuildPlan, compiled: &Com
         let said = said.chain();
         reporter.warn(format!("the kernel is not kept for another time: {said}"));
     }
-    tell(reporter, kernels);
-}
-
-/// What became of the servers that were asked.
-fn tell(reporter: &Reporter, kernels: &Kernels) {
-    kernels
-        .news()
-        .into_iter()
-        .for_each(|text| reporter.warn(text));
-    let servers = kernels.servers();
-    servers
-        .iter()
-        .for_each(|server| reporter.detail(format!("finished kernels: {server}")));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use wslk::build::{
     self, BuildPlan, Builder, CompileHost, Compiled, CompilerCache, Engine, EngineChoice, Image,
-    Limits, Recipe, SharedCache,
+    Limits, Recipe, SharedCache, Shelves,
 };
 use wslk::digest::Sha256;
 use wslk::exec::Duct;
@@ -179,7 +179,8 @@ impl Yard {
         });
         let reporter = Reporter::new(vec![Box::new(Arc::clone(&ear))]);
         let started = Instant::now();
-        let compiled = build::run(&plan, &builder, &reporter);
+        let shelves = Arc::new(Shelves::new(&way.shared));
+        let compiled = build::run(&plan, &builder, &shelves, &reporter);
         let compiled = compiled.expect("builds, whatever others do");
         let warnings = ear.warnings.lock().expect("whole").clone();
         Built {
@@ -195,7 +196,6 @@ impl Yard {
         let cache = CompilerCache {
             folder: home.ccache(),
             toolchain: builder.toolchain().expect("packages"),
-            shared: way.shared.clone(),
         };
         BuildPlan {
             source: self.folder.path().join("tree"),

@@ -9,15 +9,16 @@ mod archive;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::BuildError;
 use super::plan::BuildPlan;
-use super::remote::{ServerStats, Shelves};
+use super::remote::Shelves;
 use super::run::{Compiled, Stats, checked};
 use super::trace::Trace;
-use super::{BuildError, SharedCache};
 use crate::digest::{Hasher, Sha256};
 use crate::files::{self, FileError};
 
@@ -57,20 +58,20 @@ pub struct Kernels {
     folder: PathBuf,
     tree: String,
     toolchain: Sha256,
-    shelves: Shelves,
+    shelves: Arc<Shelves>,
     unpacked: Option<tempfile::TempDir>,
 }
 
 impl Kernels {
-    /// Kept in `folder`, whatever their tree, and in a shared cache. `tree` is the git tree id of what is compiled,
+    /// Kept in `folder`, whatever their tree, and on the `shelves`. `tree` is the git tree id of what is compiled,
     /// `toolchain` stands for every package of the builder image.
     #[must_use]
-    pub fn new(folder: PathBuf, shared: &SharedCache, tree: String, toolchain: Sha256) -> Self {
+    pub fn new(folder: PathBuf, shelves: Arc<Shelves>, tree: String, toolchain: Sha256) -> Self {
         Self {
             folder,
             tree,
             toolchain,
-            shelves: Shelves::new(shared),
+            shelves,
             unpacked: None,
         }
     }
@@ -169,18 +170,6 @@ impl Kernels {
         }
     }
 
-    /// What the user has to know of the servers, and has not been told yet.
-    #[must_use]
-    pub fn news(&self) -> Vec<String> {
-        self.shelves.news()
-    }
-
-    /// What became of each server.
-    #[must_use]
-    pub fn servers(&self) -> Vec<ServerStats> {
-        self.shelves.stats()
-    }
-
     fn digest(&self, plan: &BuildPlan) -> Sha256 {
         let mut hasher = Hasher::default();
         let (tree, tools) = (&self.tree, self.toolchain);
@@ -234,6 +223,7 @@ fn make_room(folder: &Path, room: u64) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::SharedCache;
     use super::super::remote::fake::{Conduct, Fake, cache};
     use super::super::remote::locked;
     use super::archive::MODULES;
@@ -264,7 +254,8 @@ mod tests {
 
         fn of(&self, tree: &str, shared: &SharedCache) -> Kernels {
             let folder = self.folder.path().join("kernels");
-            Kernels::new(folder, shared, tree.to_owned(), Sha256::of("tools"))
+            let shelves = Arc::new(Shelves::new(shared));
+            Kernels::new(folder, shelves, tree.to_owned(), Sha256::of("tools"))
         }
 
         /// What compiling would leave.

@@ -1,6 +1,6 @@
 //! The socket at which ccache finds the shared cache: it speaks Redis there, and to nobody else.
 //!
-//! In: a [`SharedCache`]. Out: a folder to be mounted, with a socket, and the setting that leads ccache to it. Whoever
+//! In: the servers of a build. Out: a folder to be mounted, with a socket, and the setting that leads ccache to it. Whoever
 //! can enter the folder can ask and leave entries, by a well-formed key and in no other way. Questions are answered
 //! whatever the servers do: what cannot be had is not there, and what cannot be left is as good as left.
 
@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::resp::{self, Reply};
 use super::shelves::Shelves;
-use super::{ServerStats, SharedCache};
 use crate::build::socket::{self, Socket, allow};
 use crate::build::{Job, Mount};
 
@@ -36,13 +35,12 @@ pub(in crate::build) struct Door {
     // Closed before its folder goes.
     _socket: Socket,
     folder: tempfile::TempDir,
-    shelves: Arc<Shelves>,
 }
 
 impl Door {
     /// Listens in a new folder below `parent`, where nobody else works; without one, where temporary files are, for who
     /// has to connect to the socket by its real path.
-    pub(in crate::build) fn open(cache: &SharedCache, parent: Option<&Path>) -> io::Result<Self> {
+    pub(in crate::build) fn open(shelves: Arc<Shelves>, parent: Option<&Path>) -> io::Result<Self> {
         let folder = socket::folder(parent, PREFIX)?;
         let sockets = folder.path().join("sockets");
         if parent.is_none() && !can_be_told(&sockets.join(SOCKET)) {
@@ -54,13 +52,10 @@ impl Door {
         }
         fs::create_dir(&sockets)?;
         allow(&sockets, 0o755)?;
-        let shelves = Arc::new(Shelves::new(cache));
-        let asked = Arc::clone(&shelves);
-        let answer = move |stream: &UnixStream| answer_all(stream, &asked);
+        let answer = move |stream: &UnixStream| answer_all(stream, &shelves);
         Ok(Self {
             _socket: Socket::open(&sockets, SOCKET, "shared cache".to_owned(), answer)?,
             folder,
-            shelves,
         })
     }
 
@@ -72,16 +67,6 @@ impl Door {
         // A socket can be connected to also where nothing can be written.
         job.mount(Mount::read(self.folder.path().join("sockets"), FOLDER))
             .env("CCACHE_REMOTE_STORAGE", url)
-    }
-
-    /// What the user has not been told yet.
-    pub(in crate::build) fn news(&self) -> Vec<String> {
-        self.shelves.news()
-    }
-
-    /// What became of each server.
-    pub(in crate::build) fn stats(&self) -> Vec<ServerStats> {
-        self.shelves.stats()
     }
 }
 
@@ -145,6 +130,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::fake::{Conduct, Fake, cache};
+    use super::super::{ServerStats, SharedCache};
     use super::*;
 
     const KEY: &[u8] = b"ccache:0123456789abcdefghijklmnopqrstu";
@@ -153,12 +139,24 @@ mod tests {
     struct Yard {
         folder: tempfile::TempDir,
         door: Door,
+        shelves: Arc<Shelves>,
     }
 
     fn yard(cache: &SharedCache) -> Yard {
         let folder = tempfile::tempdir().expect("a folder");
-        let door = Door::open(cache, Some(folder.path())).expect("a door");
-        Yard { folder, door }
+        yard_in(folder, cache, Path::new(""))
+    }
+
+    /// With the door below the folder.
+    fn yard_in(folder: tempfile::TempDir, cache: &SharedCache, below: &Path) -> Yard {
+        let shelves = Arc::new(Shelves::new(cache));
+        let parent = folder.path().join(below);
+        let door = Door::open(Arc::clone(&shelves), Some(&parent)).expect("a door");
+        Yard {
+            folder,
+            door,
+            shelves,
+        }
     }
 
     impl Yard {
@@ -176,7 +174,7 @@ mod tests {
         }
 
         fn stats(&self) -> ServerStats {
-            self.door.stats().remove(0)
+            self.shelves.stats().remove(0)
         }
     }
 
@@ -255,7 +253,7 @@ mod tests {
             let reply = yard.ask(words);
             assert!(reply == Reply::Nil || reply == ok(), "{reply:?}");
         }
-        (yard.stats().failed, yard.door.news())
+        (yard.stats().failed, yard.shelves.news())
     }
 
     #[test]
@@ -375,7 +373,7 @@ mod tests {
         both.servers.extend(far.cache().servers);
         let yard = yard(&both);
         assert_eq!(yard.get(), Reply::Bulk(b"object".to_vec()));
-        let [near, far] = yard.door.stats().try_into().expect("two");
+        let [near, far] = yard.shelves.stats().try_into().expect("two");
         assert_eq!((near.missed, far.found), (1, 1));
     }
 
@@ -384,8 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let left = folder.path().join("wslk-remote-killed/sockets");
         fs::create_dir_all(&left).expect("a folder");
-        let cache = Fake::start(Conduct::Good).cache();
-        let door = Door::open(&cache, Some(folder.path())).expect("a door");
+        let door = Door::open(Arc::default(), Some(folder.path())).expect("a door");
         assert!(!left.exists());
         let socket = door.folder.path().join("sockets").join(SOCKET);
         assert!(UnixStream::connect(&socket).is_ok());
@@ -401,8 +398,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let long = folder.path().join("x".repeat(200));
         fs::create_dir(&long).expect("a folder");
-        let door = Door::open(&Fake::start(Conduct::Good).cache(), Some(&long)).expect("a door");
-        let yard = Yard { folder, door };
+        let yard = yard_in(folder, &Fake::start(Conduct::Good).cache(), &long);
         assert_eq!(yard.ask(&[b"SET", KEY, b"object"]), ok());
         assert!(yard.folder.path().exists());
         assert!(!can_be_told(&long.join(SOCKET)) && !can_be_told(Path::new("/a b")));

@@ -34,9 +34,9 @@ use std::time::Duration;
 
 pub use self::server::CacheServer;
 pub use self::shelf::ServerStats;
+pub use self::shelves::Shelves;
 
 pub(super) use self::door::Door;
-pub(super) use self::shelves::Shelves;
 
 /// For all of one question and its answer. The largest object files have 10 MB: a second on a slow network.
 const DEADLINE: Duration = Duration::from_secs(5);

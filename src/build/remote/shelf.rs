@@ -49,7 +49,7 @@ pub struct ServerStats {
     pub received: u64,
     /// Bytes of the entries left there.
     pub sent: u64,
-    /// Seconds that compilers waited for it, those that waited at the same time added up.
+    /// Seconds of waiting for it, by compilers nearly always; those that waited at the same time added up.
     pub waited: f64,
     /// What was not done any more in this build, and why.
     pub given_up: Vec<String>,
@@ -242,7 +242,7 @@ impl State {
     }
 }
 
-/// "redis://cache:6379: 300 found (12 MiB), 20 missed, 20 left there (1 MiB); compilers waited 3.2 s for it".
+/// "redis://cache:6379: 300 found (12 MiB), 20 missed, 20 left there (1 MiB); 3.2 s of waiting for it".
 impl fmt::Display for ServerStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |count: u64, bytes: u64, what: &str| match count {
@@ -251,7 +251,7 @@ impl fmt::Display for ServerStats {
         };
         write!(
             f,
-            "{}: {}, {} missed, {}; compilers waited {:.1} s for it",
+            "{}: {}, {} missed, {}; {:.1} s of waiting for it",
             self.server,
             of(self.found, self.received, "found"),
             self.missed,
@@ -325,7 +325,7 @@ mod tests {
         };
         assert_eq!(
             stats.to_string(),
-            "redis://cache:6379: 3 found (2.0 MiB), 1 missed, none left there; compilers waited 1.3 s for it; \
+            "redis://cache:6379: 3 found (2.0 MiB), 1 missed, none left there; 1.3 s of waiting for it; \
              it failed 4 times, 1 of them with wrong bytes; it is asked no more, since connection refused"
         );
     }
