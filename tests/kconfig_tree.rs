@@ -1,6 +1,7 @@
 //! The kconfig stage on a real kernel tree: `WSLK_TEST_TREE=/path/to/linux`, 6.1 or newer. Microsoft's
 //! configurations are taken from `WSLK_TEST_CONFIGS`, or from beside the checkout. Skipped, and said so,
-//! where what a test needs is missing.
+//! where what a test needs is missing. Kconfig asks this machine's tools: without pahole, and for 6.6 the
+//! headers of GCC's plugins, it drops options of Microsoft's.
 
 #![expect(clippy::expect_used, reason = "a test may panic")]
 
