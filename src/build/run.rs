@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::digest::Sha256;
 use crate::files::{self, FileError};
 use crate::report::Reporter;
 
@@ -100,7 +101,7 @@ pub fn run(
     let calls = calls(plan);
     let trace = heard.recorder.finish(plan, there, &calls);
     let cache = reporter.timed("reasons of misses", || {
-        remember_units(plan);
+        remember_units(plan, &plan.config);
         let told = |cache| cache_stats(plan, cache, &calls, &heard.release);
         plan.ccache.as_ref().map(told)
     });
@@ -154,8 +155,13 @@ fn prepare(plan: &BuildPlan) -> Result<HashSet<String>, BuildError> {
         _ => {}
     }
     let path = plan.tree().join(".config");
-    if files::read_if_there(&path)?.as_deref() != Some(&plan.config) {
+    let before = files::read_if_there(&path)?;
+    if before.as_deref() != Some(&plan.config) {
         files::replace(&path, &plan.config)?;
+        // Also of a build that did not end well.
+        if let Some(before) = before {
+            remember_units(plan, &before);
+        }
     }
     Ok(units_on_disk(&plan.tree()))
 }
@@ -253,20 +259,16 @@ fn expected(plan: &BuildPlan) -> u64 {
     same_config.unwrap_or_else(|| units::estimate(&plan.source, &plan.config, plan.arch))
 }
 
-/// Whether the objects that lie there are those of a finished build with another configuration.
+/// Whether the objects that lie there are those of another configuration.
 fn is_of_another_config(plan: &BuildPlan) -> bool {
     let known = files::read_if_there(&record(plan)).ok().flatten();
     known.is_some_and(|text| !text.starts_with(&plan.config_digest().to_string()))
 }
 
-/// Keeps the number of object files for the next run. Losing it costs an estimate, no more.
-fn remember_units(plan: &BuildPlan) {
-    let text = format!(
-        "{} {}\n",
-        plan.config_digest(),
-        units_on_disk(&plan.tree()).len()
-    );
-    let _lost = files::replace(&record(plan), text);
+/// Keeps the number of object files, and whose they are, for the next run. Losing it costs an estimate, no more.
+fn remember_units(plan: &BuildPlan, config: &str) {
+    let (digest, units) = (Sha256::of(config), units_on_disk(&plan.tree()).len());
+    let _lost = files::replace(&record(plan), format!("{digest} {units}\n"));
 }
 
 fn record(plan: &BuildPlan) -> PathBuf {
@@ -389,4 +391,28 @@ fn first_difference(planned: &str, built: &str) -> Option<String> {
 /// Removes what a work folder holds, to build from nothing.
 pub fn forget(work: &Path) -> Result<(), BuildError> {
     Ok(files::remove_dir(work)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_another_configuration_are_known_also_after_a_failure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = |config: &str| BuildPlan {
+            config: config.to_owned(),
+            ..BuildPlan::example(folder.path().to_owned())
+        };
+        let (first, second) = (plan("CONFIG_A=y\n"), plan("CONFIG_A=m\n"));
+        let are_others = |plan: &BuildPlan| {
+            prepare(plan).expect("prepared");
+            is_of_another_config(plan)
+        };
+        assert!(!are_others(&first) && !are_others(&first), "its own");
+        assert!(are_others(&second) && are_others(&second), "until it ends");
+        remember_units(&second, &second.config);
+        assert!(!are_others(&second));
+        assert!(are_others(&first));
+    }
 }
