@@ -25,7 +25,7 @@ macro_rules! scenarios {
 }
 
 scenarios![
-    memory, threads, tree, unix, tcp, udp, listen, timers, shm, sysv, mqueue, events, files,
+    memory, threads, tree, unix, tcp, udp, raw, listen, timers, shm, sysv, mqueue, events, files,
     predump, lazy, pty, namespaces, userns, timens, cgroup, seccomp, static_elf, python, container,
 ];
 
@@ -279,7 +279,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(titles.len(), 25);
+        assert_eq!(titles.len(), 26);
     }
 
     #[test]
