@@ -192,8 +192,9 @@ impl Download {
 
     /// Forgets what has come.
     pub fn discard(self) -> Result<(), FileError> {
-        remove(&self.partial)?;
-        remove(&validator_path(&self.partial))
+        files::remove_if_there(&self.partial)?;
+        files::remove_if_there(&validator_path(&self.partial))?;
+        Ok(())
     }
 
     /// Gives the file its final name; to be called once everything was read.
@@ -201,7 +202,7 @@ impl Download {
         debug_assert!(self.ended, "the whole file was read");
         fs::rename(&self.partial, target)
             .map_err(|source| FileError::new("rename a download to", target, source))?;
-        remove(&validator_path(&self.partial))?;
+        files::remove_if_there(&validator_path(&self.partial))?;
         Ok(self.hasher.finish())
     }
 
@@ -485,7 +486,7 @@ impl Fetcher {
         let path = validator_path(&self.partial);
         match &self.validator {
             Some(validator) => files::replace(&path, validator),
-            None => remove(&path),
+            None => files::remove_if_there(&path).map(drop),
         }
         .map_err(|error| Broken::Fatal(error.into()))
     }
@@ -574,13 +575,4 @@ fn total_of_range(headers: &HeaderMap) -> Option<u64> {
 
 fn validator_path(partial: &Path) -> PathBuf {
     partial.with_added_extension("version")
-}
-
-fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::new("remove", path, source))
-        }
-        _ => Ok(()),
-    }
 }

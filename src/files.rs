@@ -72,7 +72,7 @@ pub fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
 }
 
 /// What is in a folder; nothing where there is no such folder.
-fn entries_if_there(folder: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
+pub fn entries_if_there(folder: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.and_then(Iterator::collect),
@@ -173,6 +173,15 @@ fn make_folders_writable(path: &Path) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+/// Removes a file; false if there was none.
+pub fn remove_if_there(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(FileError::new("remove", path, source)),
+    }
 }
 
 /// Has the system write a folder and all in it to the disk: a rename must never be there before its content.

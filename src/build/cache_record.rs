@@ -5,15 +5,14 @@
 //! and nothing else, so nothing here is an error.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::ccache_log::{Call, Outcome};
-use super::kbuild_cmd::{Dependency, Objects, Roots, short};
-use super::plan::{BUILD, SOURCE};
+use super::kbuild_cmd::{Dependency, Objects, short};
+use super::objects;
 use super::reasons::{self, MissReason, Snapshot};
 use super::{BuildPlan, CompilerCache};
 use crate::digest::Sha256;
@@ -46,7 +45,9 @@ pub(super) fn explain(
     if !asked.values().any(|missed| *missed) {
         return Vec::new();
     }
-    let objects = objects_in(plan);
+    let Ok(objects) = objects::noted(plan) else {
+        return Vec::new();
+    };
     let now = snapshot(plan, cache, &objects, release);
     let path = cache.folder.join(RECORD);
     let mut record = read(&path);
@@ -72,50 +73,11 @@ fn read(path: &Path) -> Record {
         .unwrap_or_default()
 }
 
-/// What kbuild has noted of the objects of a build tree.
-fn objects_in(plan: &BuildPlan) -> Objects {
-    let roots = Roots {
-        source: vec![SOURCE.to_owned(), plan.source.display().to_string()],
-        build: vec![BUILD.to_owned(), plan.tree().display().to_string()],
-    };
-    let mut paths = Vec::new();
-    command_files(&plan.tree(), &mut paths);
-    paths
-        .par_iter()
-        .fold(Objects::default, |mut objects, path| {
-            if let Ok(text) = fs::read_to_string(path) {
-                objects.take(&text, &roots);
-            }
-            objects
-        })
-        .reduce(Objects::default, |mut one, other| {
-            one.join(other);
-            one
-        })
-}
-
-fn command_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => command_files(&entry.path(), found),
-            _ if entry.file_name().as_encoded_bytes().ends_with(b".cmd") => {
-                found.push(entry.path())
-            }
-            _ => {}
-        }
-    }
-}
-
 fn snapshot(plan: &BuildPlan, cache: &CompilerCache, objects: &Objects, release: &str) -> Snapshot {
-    let tree = plan.tree();
     let digest = |dependency: &Dependency| {
-        let (name, path) = match dependency {
-            Dependency::Option(_) => return None,
-            Dependency::Source(name) => (name, plan.source.join(name)),
-            Dependency::Generated(name) => (name, tree.join(name)),
-        };
+        let (name, path) = dependency.file(plan)?;
         let digest = Sha256::of_file(&path).ok()?;
-        Some((name.clone(), short(&digest)))
+        Some((name.to_owned(), short(&digest)))
     };
     let files: BTreeMap<String, String> =
         objects.dependencies.par_iter().filter_map(digest).collect();

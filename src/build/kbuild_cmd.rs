@@ -4,7 +4,9 @@
 //! dependency is named once. Pure.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
+use super::BuildPlan;
 use crate::digest::Sha256;
 
 /// What one command file tells. Borrows its text.
@@ -72,6 +74,17 @@ pub(super) enum Dependency {
     Generated(String),
 }
 
+impl Dependency {
+    /// A file's name and where it lies on this machine; `None` for an option.
+    pub fn file(&self, plan: &BuildPlan) -> Option<(&str, PathBuf)> {
+        match self {
+            Self::Option(_) => None,
+            Self::Source(name) => Some((name, plan.source.join(name))),
+            Self::Generated(name) => Some((name, plan.tree().join(name))),
+        }
+    }
+}
+
 /// Where the trees lie for a compiler.
 #[derive(Debug, Clone)]
 pub(super) struct Roots {
@@ -126,15 +139,15 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Takes the text of a command file.
-    pub fn take(&mut self, text: &str, roots: &Roots) {
+    /// Takes the text of the command file beside `target`; false if it does not tell how that was compiled.
+    pub fn take(&mut self, target: &str, text: &str, roots: &Roots) -> bool {
         // Programs of the build that are made by makefiles of their own name themselves in full, and what they
         // depend on by paths that mean something there only.
-        let Some(made) = parse(text).filter(|made| !made.object.starts_with('/')) else {
-            return;
+        let Some(made) = parse(text).filter(|made| made.object == target) else {
+            return false;
         };
         let Some(source) = self.file(made.source, roots) else {
-            return;
+            return false;
         };
         let mut depends: Vec<u32> = made
             .files
@@ -151,6 +164,7 @@ impl Objects {
             source,
             depends,
         });
+        true
     }
 
     /// Adds the objects of another part of the tree.
@@ -261,9 +275,10 @@ mod tests {
     #[test]
     fn dependencies_are_named_once() {
         let (mut here, mut there) = (Objects::default(), Objects::default());
-        here.take(FORK, &roots());
-        there.take(&FORK.replace("fork", "exit"), &roots());
-        there.take(&FORK.replace("kernel/fork.o", "/build/tools/x.o"), &roots());
+        assert!(here.take("kernel/fork.o", FORK, &roots()));
+        assert!(there.take("kernel/exit.o", &FORK.replace("fork", "exit"), &roots()));
+        let program = FORK.replace("kernel/fork.o", "/build/tools/x.o");
+        assert!(!there.take("tools/x.o", &program, &roots()));
         here.join(there);
         assert_eq!(here.objects.len(), 2);
         let expected = [
@@ -301,8 +316,8 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "(saved)?(cmd_|source_|deps_)?[a.o]{0,3}( := )?[ -~\n\\\\]{0,60}") {
             let mut objects = Objects::default();
-            objects.take(&text, &roots());
-            prop_assert!(objects.objects.len() < 2);
+            let taken = objects.take("a.o", &text, &roots());
+            prop_assert_eq!(objects.objects.len(), usize::from(taken));
         }
     }
 }

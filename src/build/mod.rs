@@ -22,6 +22,7 @@ mod image;
 mod job;
 mod kbuild_cmd;
 mod kernels;
+mod objects;
 mod packages;
 mod plan;
 mod progress;

@@ -4,7 +4,6 @@
 //! also what lies on disk when a build goes on from what is done. Must not judge failures.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::report::{Reporter, Task, Unit};
@@ -19,33 +18,6 @@ pub(super) fn unit(line: &str) -> Option<&str> {
     let is_verb = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     let name = rest.trim_start().trim_start_matches("[M] ").trim_start();
     (is_verb && name.ends_with(".o") && !name.contains(' ')).then_some(name)
-}
-
-/// The object files that are in a build tree already, by the command files that kbuild keeps beside them. A folder that
-/// cannot be read counts as empty: this is for a bar, no more.
-#[must_use]
-pub(super) fn units_on_disk(tree: &Path) -> HashSet<String> {
-    let mut units = HashSet::new();
-    collect(tree, "", &mut units);
-    units
-}
-
-fn collect(folder: &Path, below: &str, units: &mut HashSet<String>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&entry.path(), &format!("{below}{name}/"), units);
-        } else if let Some(unit) = object_of(name) {
-            units.insert(format!("{below}{unit}"));
-        }
-    }
-}
-
-/// `main.o` for its command file `.main.o.cmd`.
-fn object_of(name: &str) -> Option<&str> {
-    let unit = name.strip_prefix('.')?.strip_suffix(".cmd")?;
-    unit.ends_with(".o").then_some(unit)
 }
 
 /// Progress of one compilation.
@@ -99,14 +71,8 @@ mod tests {
 
     #[test]
     fn what_is_there_and_made_again_counts_once() {
-        let tree = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir_all(tree.path().join("fs/fuse")).expect("folders");
-        for name in ["fs/fuse/.dev.o.cmd", ".main.o.cmd", "main.o", ".x.cmd"] {
-            std::fs::write(tree.path().join(name), "").expect("written");
-        }
-        let there = units_on_disk(tree.path());
-        assert_eq!(there.len(), 2);
-        let mut progress = Progress::start(&Reporter::silent(), 1, there);
+        let there = ["fs/fuse/dev.o", "main.o"].map(str::to_owned);
+        let mut progress = Progress::start(&Reporter::silent(), 1, HashSet::from(there));
         assert_eq!(progress.unsaid, 2);
         for line in [
             "  CC [M]  fs/fuse/dev.o",

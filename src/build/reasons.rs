@@ -286,7 +286,7 @@ mod tests {
             let text = format!(
                 "cmd_{name}.o := gcc {name}\n\nsource_{name}.o := /src/{name}.c\n\ndeps_{name}.o := \\\n{files}{options}\n"
             );
-            objects.take(&text, &roots);
+            assert!(objects.take(&format!("{name}.o"), &text, &roots));
         }
         objects
     }

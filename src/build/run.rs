@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,12 +18,12 @@ use super::ccache_log::Call;
 use super::failure::{Cause, Clues};
 use super::help::Help;
 use super::plan::{BuildPlan, PHASE_MARK, RELEASE_MARK, image_path};
-use super::progress::{Progress, units_on_disk};
+use super::progress::Progress;
 use super::trace::{Recorder, Trace};
 use super::underway::Underway;
 use super::{
     BuildError, Builder, CacheStats, CompilerCache, HostStats, Shelves, Taken, cache_record,
-    ccache_log, units,
+    ccache_log, objects, units,
 };
 
 /// What a compilation leaves, all of it below the plan's work folder.
@@ -127,7 +127,8 @@ fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, HashSet<Str
             "an earlier run was cut off; the {removed} files that it wrote last are made again"
         ));
     }
-    let kept = prepare(plan)?;
+    prepare(plan)?;
+    let kept = objects::units(&plan.tree())?;
     if !kept.is_empty() {
         reporter.note(format!(
             "going on from {} object files of an earlier run",
@@ -138,8 +139,8 @@ fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, HashSet<Str
 }
 
 /// Folders, an empty staging folder, and the configuration; an unchanged one keeps its time, or make
-/// would do its work again. Tells which object files are there already.
-fn prepare(plan: &BuildPlan) -> Result<HashSet<String>, BuildError> {
+/// would do its work again.
+fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
     files::create_dir(&plan.tree())?;
     files::remove_dir(&plan.staged())?;
     files::create_dir(&plan.staged())?;
@@ -147,13 +148,7 @@ fn prepare(plan: &BuildPlan) -> Result<HashSet<String>, BuildError> {
         files::create_dir(&ccache.folder)?;
     }
     // The job makes a new one: it could not write to a file of ours.
-    let told = plan.tree().join(ccache_log::FILE);
-    match fs::remove_file(&told) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(FileError::new("remove", &told, error).into());
-        }
-        _ => {}
-    }
+    files::remove_if_there(&plan.tree().join(ccache_log::FILE))?;
     let path = plan.tree().join(".config");
     let before = files::read_if_there(&path)?;
     if before.as_deref() != Some(&plan.config) {
@@ -163,7 +158,7 @@ fn prepare(plan: &BuildPlan) -> Result<HashSet<String>, BuildError> {
             remember_units(plan, &before);
         }
     }
-    Ok(units_on_disk(&plan.tree()))
+    Ok(())
 }
 
 /// What the compiler cache was asked, as it told itself. A log that is not there was of a build that compiled nothing.
@@ -267,7 +262,10 @@ fn is_of_another_config(plan: &BuildPlan) -> bool {
 
 /// Keeps the number of object files, and whose they are, for the next run. Losing it costs an estimate, no more.
 fn remember_units(plan: &BuildPlan, config: &str) {
-    let (digest, units) = (Sha256::of(config), units_on_disk(&plan.tree()).len());
+    let (digest, units) = (
+        Sha256::of(config),
+        objects::units(&plan.tree()).map_or(0, |units| units.len()),
+    );
     let _lost = files::replace(&record(plan), format!("{digest} {units}\n"));
 }
 

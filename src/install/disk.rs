@@ -323,19 +323,10 @@ pub(super) fn litter(path: &Path) -> PathBuf {
 
 /// Removes a file; one that is not there is fine.
 pub(super) fn remove(path: &Path) -> Result<(), FileError> {
-    if remove_unflushed(path)? {
+    if files::remove_if_there(path)? {
         flush_folder(path);
     }
     Ok(())
-}
-
-/// The same, with its folder still to be [flushed](flush_folders); false if there was none.
-pub(super) fn remove_unflushed(path: &Path) -> Result<bool, FileError> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(FileError::new("remove", path, source)),
-    }
 }
 
 /// Removes a folder if nothing is in it.

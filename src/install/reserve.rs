@@ -6,6 +6,7 @@
 
 use super::disk;
 use super::layout::Layout;
+use crate::files;
 
 /// A change writes some twenty small files, each of a cluster or two.
 const SIZE: u64 = 1 << 20;
@@ -22,7 +23,7 @@ pub(super) fn lay_by(layout: &Layout) {
     }
     let size = usize::try_from(SIZE).unwrap_or_default();
     if std::fs::write(&path, vec![0; size]).is_err() {
-        let _is_not_there = disk::remove_unflushed(&path);
+        let _is_not_there = files::remove_if_there(&path);
     }
 }
 
@@ -30,6 +31,6 @@ pub(super) fn lay_by(layout: &Layout) {
 pub(super) fn use_up_if_full(layout: &Layout) {
     if disk::free_space(&layout.folder().linux).is_some_and(|free| free < SIZE) {
         // What cannot be removed is in nobody's way.
-        let _stays = disk::remove_unflushed(&layout.reserve());
+        let _stays = files::remove_if_there(&layout.reserve());
     }
 }

@@ -167,7 +167,7 @@ impl Step {
     pub(super) fn commit(&self, layout: &Layout) -> Result<(), InstallError> {
         let committed = match (self.replaces(layout)?, self.candidate()) {
             (Some(path), Some(_)) => disk::replace_by_litter(&path)?,
-            (Some(path), None) => disk::remove_unflushed(&path)?,
+            (Some(path), None) => files::remove_if_there(&path)?,
             (None, _) => false,
         };
         match committed {
@@ -206,7 +206,7 @@ impl Step {
                 let path = layout.path(folder);
                 match path.is_dir() {
                     true => Ok(files::remove_dir(&path)?),
-                    false => disk::remove_unflushed(&path).map(drop).map_err(Into::into),
+                    false => files::remove_if_there(&path).map(drop).map_err(Into::into),
                 }
             }
         }
