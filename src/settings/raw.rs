@@ -121,10 +121,9 @@ pub struct Nightly {
     pub webhook: Option<String>,
 }
 
-/// The key whose value is shown to nobody.
-const SECRET: &str = "shared-cache-secret";
-/// What a text of several lines stands in.
-const QUOTES: [&str; 2] = ["\"\"\"", "'''"];
+/// What stands in a file that has something to hide, also where it is misspelt: the shared cache's secret, logins in
+/// URLs, the address of a webhook.
+const PRIVATE: [&str; 4] = ["shared", "secret", "hook", "@"];
 
 /// Reads the text of the settings file called `name`.
 pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
@@ -132,73 +131,55 @@ pub fn parse(name: &str, text: &str) -> Result<Raw, SettingsError> {
 }
 
 fn explain(name: &str, text: &str, error: &toml::de::Error) -> SettingsError {
-    let text = &without_secrets(text);
-    let span = error.span().unwrap_or(0..0);
-    let start = text[..span.start.min(text.len())]
-        .rfind('\n')
-        .map_or(0, |at| at + 1);
-    let line = text[start..].lines().next().unwrap_or_default();
-    // toml shows a value that has the wrong type.
-    let message = match line.contains(SECRET) {
-        true => "a text in quotes is expected".to_owned(),
-        false => without_secrets(error.message()),
+    let is_private = PRIVATE.iter().any(|word| text.contains(word));
+    let (shown, message) = match is_private {
+        true => (without_values(text), without_value(error.message())),
+        false => (text.to_owned(), error.message().to_owned()),
     };
+    let span = error.span().unwrap_or(0..0);
+    let before = text.get(..span.start).unwrap_or(text);
+    let message = message.lines().next().unwrap_or("not valid TOML");
     SettingsError::File(Box::new(FileFault {
-        message: message
-            .lines()
-            .next()
-            .unwrap_or("not valid TOML")
-            .to_owned(),
+        message: message.to_owned(),
         advice: unknown_key_advice(error.message()),
-        line: text[..span.start.min(text.len())].matches('\n').count() + 1,
+        line: before.matches('\n').count() + 1,
         name: name.to_owned(),
-        text: NamedSource::new(name, text.to_owned()),
+        text: NamedSource::new(name, shown),
         span: SourceSpan::from(span),
     }))
 }
 
-/// `text` with asterisks for secrets: a fault is shown with its lines, to whomever. No byte moves.
-fn without_secrets(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    // A text of several lines goes on to its closing quotes.
-    let mut closing: Option<&str> = None;
-    for line in text.split_inclusive('\n') {
-        let from = match (closing, line.find(SECRET)) {
-            (Some(_), _) => 0,
-            (None, Some(at)) => at + SECRET.len(),
-            (None, None) => {
-                shown.push_str(&without_logins(line));
-                continue;
-            }
+/// `text` with asterisks for all values: a fault is shown with the lines around it, to whomever. No byte moves.
+fn without_values(text: &str) -> String {
+    let is_header = |line: &str| {
+        let name = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'));
+        name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    let hidden = |line: &str| {
+        let end = line.trim_end().len();
+        let from = match line.find('=') {
+            _ if is_header(line.trim()) => end,
+            Some(at) => at + 1,
+            // A value of several lines.
+            None => 0,
         };
-        let rest = &line[from..];
-        closing = match closing {
-            Some(quotes) => (!rest.contains(quotes)).then_some(quotes),
-            None => QUOTES
-                .into_iter()
-                .find(|quotes| rest.matches(quotes).count() == 1),
-        };
-        let end = line.trim_end().len().max(from);
-        shown.push_str(&line[..from]);
-        shown.push_str(&"*".repeat(end - from));
-        shown.push_str(&line[end..]);
-    }
-    shown
+        let stars = "*".repeat(end.saturating_sub(from));
+        format!("{}{stars}{}", &line[..from.min(end)], &line[end..])
+    };
+    text.split_inclusive('\n').map(hidden).collect()
 }
 
-/// A line without who logs in at a URL.
-fn without_logins(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        shown.push_str(before);
-        let end = after.find(['"', '\'']).unwrap_or(after.len());
-        let login = after[..end].rfind('@').unwrap_or(0);
-        shown.push_str(&"*".repeat(login));
-        rest = &after[login..];
+/// A message of the parser without the value that it may quote.
+fn without_value(message: &str) -> String {
+    match message.rsplit_once(", expected ") {
+        // It lists keys.
+        _ if message.starts_with("unknown field ") => message.to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
+        None if message.contains(['"', '`', '\'']) => "not valid TOML".to_owned(),
+        None => message.to_owned(),
     }
-    shown + rest
 }
 
 fn unknown_key_advice(message: &str) -> Option<String> {
@@ -233,35 +214,55 @@ mod tests {
         }
     }
 
+    /// All that is told of a fault.
+    fn told(text: &str) -> String {
+        let Err(error @ SettingsError::File(_)) = parse("wslk.toml", text) else {
+            panic!("{text} must be refused")
+        };
+        let mut screen = String::new();
+        miette::NarratableReportHandler::new()
+            .with_context_lines(9)
+            .render_report(&mut screen, &error)
+            .expect("rendered");
+        format!("{screen}{error:?}")
+    }
+
     #[test]
     fn secrets_are_not_shown() {
-        let table = [
-            (
-                "x = \"redis://:pw@host/1\" # why",
-                "x = \"redis://***@host/1\" # why",
-            ),
-            (
-                "[\"http://a:b@c\", 'http://d/e', 'http://é@f']\n",
-                "[\"http://***@c\", 'http://d/e', 'http://**@f']\n",
-            ),
-            (
-                "a = 1\nshared-cache-secret = \"s\"\nb",
-                "a = 1\nshared-cache-secret******\nb",
-            ),
-            (
-                "build = { shared-cache-secret = \"x\" }\nc\n",
-                "build = { shared-cache-secret********\nc\n",
-            ),
-            (
-                "shared-cache-secret = \"\"\"\nab\ncd\"\"\"\njobs = 2\n",
-                "shared-cache-secret******\n**\n*****\njobs = 2\n",
-            ),
-            ("no@secret", "no@secret"),
-        ];
-        for (text, shown) in table {
-            assert_eq!(without_secrets(text), shown);
-            assert_eq!(shown.len(), text.len());
+        for text in [
+            "[build]\nshared_cache_secret = \"hidden\"\n",
+            "[build]\nshared-cache-secrt = \"hidden\"\n",
+            "[build]\nshared-cache-secret =\n\"hidden\"\n",
+            "[build]\nshared-cache-secret = \"\"\"\nhidden\n\"\"\"\njobs = \"x\"\n",
+            "[build]\nshared-cache-secret = [\"hidden\"]\n",
+            "[build]\nshared-cache-secret = hidden\n",
+            "build = { shared-cache-secret = \"hidden\", jobs = \"x\" }\n",
+            "[build]\nshared-cache = [\"redis://me:hid\"hidden@x:0\"]\n",
+            "[build]\nshared-cache = [\n\"redis://me:hidden@x:0\",\n1]\n",
+            "[source]\nupstream = \"https://me:hidden@git/x\"\ntransport = 1\n",
+            "[nightly]\nwebhook = \"https://hooks/hidden\"\nmax = \"x\"\n",
+            "[nightly]\nmax = \"hidden\"\nwebhook = 1\n",
+        ] {
+            let told = told(text);
+            assert!(!told.contains("hidden"), "{told}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_shown_also_beside_a_secret() {
+        let told = told("[build]\nshared-cache-secret = \"hidden\"\nenigne = \"docker\"\n");
+        for part in [
+            "unknown field `enigne`, expected one of `engine`, `jobs`",
+            "shared-cache-secret`",
+            "enigne =",
+        ] {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+        let text = "[build]\n# é\njobs = \"é\"\nshared-cache = [\n]\n";
+        assert_eq!(
+            without_values(text),
+            "[build]\n****\njobs =*****\nshared-cache =**\n*\n"
+        );
     }
 
     #[test]

@@ -75,10 +75,9 @@ pub fn resolve(flags: Overrides, file: Raw, place: &Place) -> Result<Settings, S
     let defaults = raw::parse("defaults.toml", DEFAULTS)?;
     let boot = boot(&flags, file.boot, defaults.boot)?;
     let limits = limits(flags.cpus, flags.memory, &file.build, &defaults.build)?;
-    let jobs = pick(
-        "build.jobs",
-        [flags.jobs, file.build.jobs, defaults.build.jobs],
-    )?;
+    let jobs = [flags.jobs, file.build.jobs, defaults.build.jobs];
+    // make hangs where its jobs do not fit into a pipe.
+    let jobs = checked("build.jobs", jobs, "at most 4096", |jobs| jobs <= 4096)?;
     let ccaches = [flags.ccache, file.build.ccache, defaults.build.ccache];
     let ccache = pick("build.ccache", ccaches)?;
     let shared_cache = shared_cache(flags.shared_cache, &file.build, &defaults.build)?;
@@ -199,6 +198,7 @@ fn boot(
         memory_mib: pick("boot.memory", [None, file.memory, defaults.memory])?,
         cpus: pick("boot.cpus", [None, file.cpus, defaults.cpus])?,
         deadline: seconds("boot.deadline", deadlines)?,
+        // A test of nothing would pass.
         cycles: at_least_one("boot.cycles", [flags.cycles, file.cycles, defaults.cycles])?,
         ..BootOptions::default()
     })
@@ -218,19 +218,26 @@ fn limits(
     file: &raw::Build,
     defaults: &raw::Build,
 ) -> Result<Limits, SettingsError> {
+    let cpus = [cpus, file.cpus, defaults.cpus];
+    let is_number = |n: f64| n.is_finite() && n >= 0.0;
+    let cpus = checked("build.cpus", cpus, "a number of processors", is_number)?;
+    let memory = [memory, file.memory, defaults.memory];
+    let fits = |mib| mib <= u64::MAX >> 20;
+    let memory = checked(
+        "build.memory",
+        memory,
+        "a number of MiB that there can be",
+        fits,
+    )?;
     Ok(Limits {
-        cpus: positive(pick("build.cpus", [cpus, file.cpus, defaults.cpus])?)?,
-        memory: some(pick(
-            "build.memory",
-            [memory, file.memory, defaults.memory],
-        )?)
-        .map(|mib| mib << 20),
+        cpus: (cpus > 0.0).then_some(cpus),
+        memory: some(memory).map(|mib| mib << 20),
         ..Limits::default()
     })
 }
 
 fn seconds(key: &'static str, candidates: [Option<u64>; 3]) -> Result<Duration, SettingsError> {
-    Ok(Duration::from_secs(pick(key, candidates)?))
+    at_least_one(key, candidates).map(Duration::from_secs)
 }
 
 pub(super) fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError> {
@@ -241,32 +248,27 @@ pub(super) fn pick<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T
         .ok_or(SettingsError::NoDefault(key))
 }
 
-/// A test of nothing would pass.
-fn at_least_one(key: &'static str, candidates: [Option<u32>; 3]) -> Result<u32, SettingsError> {
-    match pick(key, candidates)? {
-        0 => Err(SettingsError::Value {
-            key,
-            value: "0".to_owned(),
-            reason: "at least one expected".to_owned(),
-        }),
-        n => Ok(n),
-    }
+fn at_least_one<T>(key: &'static str, candidates: [Option<T>; 3]) -> Result<T, SettingsError>
+where
+    T: Copy + PartialOrd + From<u8> + std::fmt::Display,
+{
+    checked(key, candidates, "at least one", |n| n >= 1.into())
+}
+
+fn checked<T: Copy + std::fmt::Display>(
+    key: &'static str,
+    candidates: [Option<T>; 3],
+    expected: &str,
+    fits: impl Fn(T) -> bool,
+) -> Result<T, SettingsError> {
+    let by_flag = candidates[0].is_some();
+    let n = pick(key, candidates)?;
+    let unfit = || refused(key, by_flag, n.to_string(), format!("{expected} expected"));
+    fits(n).then_some(n).ok_or_else(unfit)
 }
 
 fn some(n: u64) -> Option<u64> {
     (n != 0).then_some(n)
-}
-
-fn positive(n: f64) -> Result<Option<f64>, SettingsError> {
-    match n {
-        0.0 => Ok(None),
-        n if n.is_finite() && n > 0.0 => Ok(Some(n)),
-        n => Err(SettingsError::Value {
-            key: "build.cpus",
-            value: n.to_string(),
-            reason: "a positive number of processors expected".to_owned(),
-        }),
-    }
 }
 
 pub(super) fn parse<T>(
@@ -296,12 +298,13 @@ fn refused(key: &'static str, by_flag: bool, value: String, reason: String) -> S
     }
 }
 
-/// The flag that wins over a key: it has the name of the key's last part, but for one.
+/// The flag that wins over a key: most have the name of the key's last part.
 fn flag_of(key: &str) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
     match last {
         "upstream" => "--source".to_owned(),
         "keys" => "--trust".to_owned(),
+        "compile-hosts" => "--compile-host".to_owned(),
         other => format!("--{other}"),
     }
 }
@@ -311,14 +314,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_of_no_cycles_is_refused() {
-        let flags = Overrides {
-            cycles: Some(0),
-            ..Overrides::default()
-        };
-        for (flags, file) in [(flags, ""), (Overrides::default(), "[boot]\ncycles = 0\n")] {
-            let error = resolved(flags, file).unwrap_err();
-            assert!(error.to_string().contains("boot.cycles"), "{error}");
+    fn a_number_out_of_bounds_is_refused() {
+        type Flag = fn(&mut Overrides);
+        let table: [(Flag, &str, &str, &str); 6] = [
+            (
+                |to| to.cycles = Some(0),
+                "--cycles 0: ",
+                "[boot]\ncycles = 0",
+                "boot.cycles",
+            ),
+            (
+                |to| to.deadline = Some(0),
+                "--deadline 0: ",
+                "[boot]\ndeadline = 0",
+                "boot.deadline",
+            ),
+            (
+                |to| to.jobs = Some(4097),
+                "--jobs 4097: ",
+                "[build]\njobs = 4097",
+                "build.jobs",
+            ),
+            (
+                |to| to.cpus = Some(f64::NAN),
+                "--cpus NaN: ",
+                "[build]\ncpus = inf",
+                "build.cpus",
+            ),
+            (
+                |to| to.memory = Some(1 << 44),
+                "--memory 17592186044416: ",
+                "[build]\nmemory = 17592186044416",
+                "build.memory",
+            ),
+            (
+                |to| to.compile_hosts = vec!["big/0".to_owned()],
+                "--compile-host big/0: between",
+                "[build]\nsilence = 0",
+                "build.silence",
+            ),
+        ];
+        for (flag, name, file, key) in table {
+            let mut flags = Overrides::default();
+            flag(&mut flags);
+            let error = resolved(flags, "").expect_err(name).to_string();
+            assert!(error.starts_with(name), "{error}");
+            let error = resolved(Overrides::default(), file)
+                .expect_err(key)
+                .to_string();
+            assert!(error.contains(key), "{error}");
         }
     }
 

@@ -19,11 +19,8 @@ pub struct CompileHost {
 
 /// The text names no host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is no compile host: {expected}; it is HOST, HOST:PORT or HOST:PORT/FILES-AT-A-TIME"
-)]
+#[error("{expected}; a compile host is HOST, HOST:PORT or HOST:PORT/FILES-AT-A-TIME")]
 pub struct NotAHost {
-    text: String,
     expected: &'static str,
 }
 
@@ -39,16 +36,15 @@ impl FromStr for CompileHost {
     type Err = NotAHost;
 
     fn from_str(text: &str) -> Result<Self, NotAHost> {
-        let error = |expected| NotAHost {
-            text: text.to_owned(),
-            expected,
-        };
+        let error = |expected| NotAHost { expected };
         let (address, slots) = match text.split_once('/') {
             Some((address, slots)) => (address, Some(slots)),
             None => (text, None),
         };
         let slots = slots.map_or(Some(SLOTS), |n| {
-            n.parse().ok().filter(|n| (1..=512).contains(n))
+            let is_number = n.bytes().all(|b| b.is_ascii_digit());
+            let n = is_number.then(|| n.parse().ok()).flatten();
+            n.filter(|n| (1..=512).contains(n))
         });
         Ok(Self {
             address: Address::parse(address, PORT).map_err(error)?,
@@ -81,6 +77,7 @@ mod tests {
             ("big:0", Err("a port")),
             ("big/0", Err("at a time")),
             ("big/lots", Err("at a time")),
+            ("big/+4", Err("at a time")),
         ];
         for (text, expected) in table {
             match (text.parse::<CompileHost>(), expected) {

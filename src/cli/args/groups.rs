@@ -50,7 +50,11 @@ pub struct EngineArgs {
     #[arg(long)]
     pub no_ccache: bool,
     /// Server whose object files are taken, and ours left there, instead of those of the settings; may be repeated.
-    #[arg(long = "shared-cache", value_name = "URL")]
+    #[arg(
+        long = "shared-cache",
+        value_name = "URL",
+        conflicts_with = "no_ccache"
+    )]
     pub shared_cache: Vec<String>,
     /// Machine that compiles for this one, instead of those of the settings; may be repeated.
     #[arg(long = "compile-host", value_name = "HOST[:PORT][/FILES]")]
