@@ -94,6 +94,12 @@ pub fn scratch(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, FileErr
         .map_err(|source| FileError::new("create a folder in", parent, source))
 }
 
+/// The same, and no other of this prefix: what a wslk that was killed left is removed; only where nobody else is at work.
+pub fn only_scratch(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, FileError> {
+    sweep_scratch(parent, prefix)?;
+    scratch(parent, prefix)
+}
+
 /// Removes the folders in `parent` that [`scratch`] made under this prefix for a wslk that was killed; only where
 /// nobody else is at work.
 pub fn sweep_scratch(parent: &Path, prefix: &str) -> Result<(), FileError> {

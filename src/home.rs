@@ -39,6 +39,12 @@ impl Home {
         self.root.join("lock")
     }
 
+    /// Held by whatever writes to the cache: several homes may have the same one.
+    #[must_use]
+    pub fn cache_lock(&self) -> PathBuf {
+        self.cache.join("lock")
+    }
+
     /// Where the Windows side is, as of the last installation.
     #[must_use]
     pub fn windows(&self) -> PathBuf {
@@ -111,7 +117,7 @@ impl Home {
         self.cache.join("kconfig")
     }
 
-    /// What Kconfig answered, one folder per source tree, builder image and architecture.
+    /// What Kconfig answered, one folder per source tree, toolchain and architecture.
     #[must_use]
     pub fn answers(&self) -> PathBuf {
         self.cache.join("answers")

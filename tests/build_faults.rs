@@ -19,7 +19,7 @@ use wslk::report::Reporter;
 const MAKE: &str = r#"#!/bin/sh
 for word; do case $word in O=*) tree=${word#O=} ;; INSTALL_MOD_PATH=*) modules=${word#*=} ;; esac; done
 case " $* " in
-*' syncconfig '*) mkdir -p "$tree/include/generated"; echo '/* */' >"$tree/include/generated/autoconf.h"; exit ;;
+*' include/config/auto.conf '*) mkdir -p "$tree/include/generated"; echo '/* */' >"$tree/include/generated/autoconf.h"; exit ;;
 *' modules_install '*) mkdir -p "$modules/lib/modules/6.1.0-test"; cd "$modules/lib/modules/6.1.0-test"; ln -s x build; touch modules.dep; exit ;;
 esac
 made() { mkdir -p "$tree/arch/x86/boot"; echo image >"$tree/arch/x86/boot/bzImage"; echo map >"$tree/System.map"; mkdir -p "$tree/include/config"; echo 6.1.0-test >"$tree/include/config/kernel.release"; }

@@ -90,14 +90,7 @@ impl Yard {
 
     fn plan(&self, tree: &Path, builder: &Builder) -> BuildPlan {
         let work = self.home.cache().join("kconfig-work");
-        let solver = KconfigSolver::new(
-            builder,
-            tree,
-            &work,
-            work.join("answers"),
-            Arc::default(),
-            Arch::X86,
-        );
+        let solver = KconfigSolver::new(builder, tree, &work, Arch::X86);
         let base = solver.base("tinyconfig").expect("tinyconfig");
         let kept = base.lines().filter(|line| !line.contains("LOCALVERSION"));
         let merged: String = kept.map(|line| format!("{line}\n")).collect();
@@ -126,7 +119,7 @@ impl Yard {
                 toolchain: builder.toolchain().expect("packages"),
             }),
             hosts: Vec::new(),
-            silence: BuildPlan::SILENCE,
+            silence: std::time::Duration::from_secs(900),
         }
     }
 }

@@ -14,6 +14,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -117,22 +118,24 @@ impl Host {
         format!("127.0.0.1:{}/2", self.port)
     }
 
-    /// What does this to the container.
-    fn deed(&self, verb: &'static str) -> Box<dyn Fn() + Send + Sync> {
+    /// What does this to the container; false if it could not.
+    fn deed(&self, verb: &'static str) -> Box<dyn Fn() -> bool + Send + Sync> {
         let (engine, port) = (self.engine.clone(), self.port);
         Box::new(move || does(&engine, port, verb))
     }
 }
 
-fn does(engine: &str, port: u16, verb: &str) {
+/// Does this to the container of a port; false if there is none, or it could not be done.
+fn does(engine: &str, port: u16, verb: &str) -> bool {
     let filter = format!("label=wslk.compile-host={port}");
     let listed = Command::new(engine)
         .args(["ps", "--all", "--quiet", "--filter", &filter])
         .output();
     let listed = String::from_utf8(listed.expect("an answer").stdout).expect("text");
-    for id in listed.split_whitespace() {
-        let _gone = Command::new(engine).args([verb, id]).output();
-    }
+    let done = |id| Command::new(engine).args([verb, id]).output();
+    let done = |id| done(id).is_ok_and(|output| output.status.success());
+    let all: Vec<bool> = listed.split_whitespace().map(done).collect();
+    !all.is_empty() && all.into_iter().all(|done| done)
 }
 
 impl Drop for Host {
@@ -164,7 +167,7 @@ fn answered(built: &Built) -> Vec<u64> {
 fn what_hosts_compile_is_what_would_be_compiled_here() {
     let Some(yard) = yard() else { return };
     let alone = yard.build(Way::default());
-    assert!(hosts(&alone).is_empty() && alone.warnings.is_empty());
+    assert!(hosts(&alone).is_empty() && alone.servers.is_empty() && alone.warnings.is_empty());
     let (one, other) = (Host::new(&yard), Host::new(&yard));
     for no_ccache in [false, true] {
         let way = with(&[&one, &other]);
@@ -191,9 +194,10 @@ fn a_host_that_dies_and_one_that_stalls_change_nothing() {
         slow.deed("unpause"),
     );
     let go_on = Arc::new(go_on);
+    let done = Arc::new(AtomicBool::new(false));
+    let has_happened = Arc::clone(&done);
     let happens = move || {
-        kill();
-        pause();
+        has_happened.store(kill() && pause(), Ordering::Relaxed);
         let go_on = Arc::clone(&go_on);
         thread::spawn(move || {
             thread::sleep(Duration::from_secs(5));
@@ -204,6 +208,9 @@ fn a_host_that_dies_and_one_that_stalls_change_nothing() {
         deed: Some(Deed(OBJECTS / 4, Box::new(happens))),
         ..with(&[&mortal, &slow])
     });
+    assert!(done.load(Ordering::Relaxed), "killed and paused");
+    let there = TcpStream::connect(("127.0.0.1", mortal.port));
+    assert!(there.is_err(), "the killed one is there");
     assert_eq!(built.bytes, alone.bytes);
     let compiled: u64 = answered(&built).iter().sum();
     assert!(compiled > 0 && compiled < OBJECTS, "{:?}", hosts(&built));

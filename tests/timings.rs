@@ -31,7 +31,7 @@ log() { [ -z "$CCACHE_STATSLOG" ] || printf '# %s\n%s\n' "$1" "$2" >>"$CCACHE_ST
 step() { mkdir -p "$(dirname "$tree/$3")"; printf '  %-7s %s\n' "$1" "$3"; sleep "$2"; echo made >"$tree/$3"; }
 case " $* " in
 *' olddefconfig '*) exit ;;
-*' syncconfig '*)
+*' include/config/auto.conf '*)
     step HOSTCC 0.1 scripts/kconfig/conf.o
     mkdir -p "$tree/include/generated" "$tree/include/config"
     echo '/* */' >"$tree/include/generated/autoconf.h"; touch "$tree/include/config/auto.conf"; exit ;;

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::ArtefactError;
-use crate::build::{CacheStats, HostStats, Taken};
+use crate::build::{CacheStats, HostStats, ServerStats, Taken};
 use crate::files;
 
 /// Its name in a build's folder.
@@ -32,6 +32,9 @@ pub struct RunDetails {
     /// How the compiler cache did. Nothing where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStats>,
+    /// What became of each server of the shared cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStats>,
     /// What became of each machine that compiled for the one that built it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostStats>,
@@ -56,12 +59,8 @@ impl RunDetails {
     /// night's log may still name one that failed.
     #[must_use]
     pub fn for_everybody(&self) -> Self {
-        let without = |cache: &CacheStats| CacheStats {
-            servers: Vec::new(),
-            ..cache.clone()
-        };
         Self {
-            cache: self.cache.as_ref().map(without),
+            servers: Vec::new(),
             hosts: Vec::new(),
             ..self.clone()
         }

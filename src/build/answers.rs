@@ -1,6 +1,6 @@
 //! What a tree's Kconfig has answered before, so that it need not be built and asked again.
 //!
-//! In: a folder for one tree, image and architecture, a shared cache, and a question: make's target and the configuration
+//! In: a folder for one tree, toolchain and architecture, a shared cache, and a question: make's target and the configuration
 //! it began with. Out: the text it made of that, if it was asked before, here or by others. Answers are kept, and left for
 //! others, only once somebody says that the tree was what it must be when they were given; until then they are in memory.
 

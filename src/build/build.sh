@@ -9,12 +9,13 @@ case " $targets " in
 *' modules '*) command -v depmod >/dev/null || { echo 'depmod: not found' >&2; exit 127; } ;;
 esac
 # kconfig tells the kernel's version in a comment of the header that every file includes. Without it the compiler
-# cache takes an object of the last point release for one of this, if nothing else is new to it.
-if ! [ include/config/auto.conf -nt .config ] || ! [ -e include/config/auto.conf.cmd ] ||
-    ! [ -e include/generated/autoconf.h ]; then
-    echo 'make begins: syncconfig'
-    make "$@" syncconfig
-    sed -i 's/^\( \* .*\) [^ ]* Kernel Configuration$/\1 Kernel Configuration/' include/generated/autoconf.h
+# cache takes an object of the last point release for one of this, if nothing else is new to it. kbuild says when the
+# header is to be written: also for another compiler or a Kconfig file that is newer.
+echo 'make begins: syncconfig'
+make "$@" include/config/auto.conf include/generated/autoconf.h
+version='^\( \* .*\) [^ ]* Kernel Configuration$'
+if grep -q "$version" include/generated/autoconf.h; then
+    sed -i "s/$version/\1 Kernel Configuration/" include/generated/autoconf.h
 fi
 echo 'make begins: compile'
 # shellcheck disable=SC2086 # one word a target

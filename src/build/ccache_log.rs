@@ -8,7 +8,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ServerStats;
 use super::reasons::MissReason;
 
 /// The log's name in a build tree.
@@ -62,13 +61,10 @@ pub struct CacheStats {
     /// Why there were misses: the reasons with the most objects, those first.
     #[serde(default)]
     pub reasons: Vec<MissReason>,
-    /// What became of each server of the shared cache.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub servers: Vec<ServerStats>,
 }
 
 impl CacheStats {
-    /// The sums over calls; without reasons and servers.
+    /// The sums over calls; without reasons.
     #[must_use]
     pub(super) fn of(calls: &[Call]) -> Self {
         let mut stats = Self::default();

@@ -58,17 +58,15 @@ pub struct BuildPlan {
 impl BuildPlan {
     /// The default of [`BuildPlan::timestamp`].
     pub const TIMESTAMP: &'static str = "Thu Jan  1 00:00:00 UTC 1970";
-    /// The default of [`BuildPlan::silence`].
-    pub const SILENCE: Duration = Duration::from_secs(15 * 60);
-
     /// A name for the work folder: two plans may share one if their object files fit together. make
     /// sees a changed configuration by itself, but not a changed tree, compiler or path.
     #[must_use]
     pub fn key(tree: &str, builder: &Builder, arch: Arch) -> String {
-        let image = builder.image().map_or("host", |image| &image.id);
-        let mut hasher = Hasher::default();
-        hasher.update(format!("{tree}\n{image}\n{}\n", arch.kbuild()).as_bytes());
-        format!("{}-{}", arch.kbuild(), hasher.finish().short(16))
+        key(
+            tree,
+            builder.image().map_or("host", |image| &image.id),
+            arch,
+        )
     }
 
     /// make's output folder.
@@ -192,6 +190,13 @@ impl BuildPlan {
     }
 }
 
+/// A folder's name for what hangs on a tree, the tools that worked on it, and what for.
+pub(super) fn key(tree: &str, tools: &str, arch: Arch) -> String {
+    let mut hasher = Hasher::default();
+    hasher.update(format!("{tree}\n{tools}\n{}\n", arch.kbuild()).as_bytes());
+    format!("{}-{}", arch.kbuild(), hasher.finish().short(16))
+}
+
 /// make's arguments whatever is made.
 pub(super) fn common_args(arch: Arch) -> [String; 4] {
     [
@@ -233,7 +238,7 @@ impl BuildPlan {
             timestamp: Self::TIMESTAMP.to_owned(),
             ccache: None,
             hosts: Vec::new(),
-            silence: Self::SILENCE,
+            silence: Duration::from_secs(900),
         }
     }
 }

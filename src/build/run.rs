@@ -109,10 +109,7 @@ pub fn run(
         units: heard.units,
         kept: there,
         seconds: started.elapsed().as_secs_f64(),
-        cache: cache.map(|cache| CacheStats {
-            servers: shelves.stats(),
-            ..cache
-        }),
+        cache,
         hosts: help.hosts(),
         taken: None,
     };

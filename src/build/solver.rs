@@ -4,14 +4,14 @@
 //! Writes only to folders of its own, since the tree is read-only; the tools built there on the
 //! first call are used again by the next, and a question that was asked before is not asked again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::files::{self, FileError};
 use crate::kconfig::Arch;
 
 use super::answers::{self, Answers};
-use super::plan::{BUILD, SOURCE, common_args};
+use super::plan::{self, BUILD, SOURCE, common_args};
 use super::underway::Underway;
 use super::{BuildError, Builder, Job, Mount, Shelves};
 
@@ -26,28 +26,43 @@ pub struct KconfigSolver<'a> {
 }
 
 impl<'a> KconfigSolver<'a> {
-    /// `source` is the tree's root; `work` and `answers` are folders for this tree, image and architecture alone, and so
-    /// is the name of the latter. What others have asked and left on the `shelves` is not asked again either.
+    /// `source` is the tree's root; `work` is a folder for this tree, image and architecture alone.
     #[must_use]
     pub fn new(
         builder: &'a Builder,
         source: impl Into<PathBuf>,
         work: impl Into<PathBuf>,
-        answers: impl Into<PathBuf>,
-        shelves: Arc<Shelves>,
         arch: Arch,
     ) -> Self {
         Self {
             builder,
             source: source.into(),
             work: work.into(),
-            // The host's tools change, and its answers with them.
-            answers: match builder.image() {
-                Some(_) => Answers::new(answers.into(), shelves),
-                None => Answers::none(),
-            },
+            answers: Answers::none(),
             arch,
         }
+    }
+
+    /// Asks nothing that was answered before: for this `tree`, by its id, by the same tools, here or by others. Answers
+    /// are kept in `folder` and left on the `shelves`.
+    ///
+    /// # Errors
+    /// When nobody can say what the builder's tools are.
+    pub fn with_answers(
+        self,
+        tree: &str,
+        folder: &Path,
+        shelves: Arc<Shelves>,
+    ) -> Result<Self, BuildError> {
+        // The host's tools change, and its answers with them.
+        let answers = match self.builder.toolchain()? {
+            Some(tools) => {
+                let whose = plan::key(tree, &tools.to_string(), self.arch);
+                Answers::new(folder.join(whose), shelves)
+            }
+            None => Answers::none(),
+        };
+        Ok(Self { answers, ..self })
     }
 
     /// The configuration that a target like `defconfig` or `tinyconfig` makes.
@@ -92,5 +107,55 @@ impl<'a> KconfigSolver<'a> {
         let output = self.builder.job(&job)?;
         underway.settle(output.status)?;
         Ok(files::read(&self.work.join(".config"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::{Engine, EngineChoice, Image, Limits};
+    use crate::exec::Script;
+    use crate::home::Home;
+    use crate::report::Reporter;
+
+    /// A builder whose image has this id and one package.
+    fn builder(folder: &Path, id: &str, package: &str) -> Builder {
+        let script = Script::default()
+            .says("docker info", "[\"name=seccomp\"]")
+            .says("docker run", package);
+        let engine = Engine::find(EngineChoice::Auto, Arc::new(script), &Reporter::silent());
+        let image = Image {
+            reference: "wslk-builder:1".to_owned(),
+            id: format!("sha256:{id}"),
+        };
+        let home = Home::new(folder.join("home"), folder.join(id));
+        Builder::new(
+            engine.expect("an engine"),
+            Some(image),
+            Limits::default(),
+            &home,
+        )
+    }
+
+    #[test]
+    fn the_same_tools_in_another_image_are_not_asked_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let asked = answers::question("olddefconfig", "");
+        let solver = |image: &str, package: &str| {
+            let answers = folder.path().join("answers");
+            let builder = builder(folder.path(), image, package);
+            KconfigSolver::new(&builder, "/src", "/work", Arch::X86)
+                .with_answers("tree", &answers, Arc::default())
+                .expect("tools")
+                .answers
+        };
+        const GCC: &str = "gcc\t14.2\tamd64\tgcc\t14.2\n";
+        let first = solver("1", GCC);
+        first.learn(asked, "CONFIG_A=y\n");
+        first.keep().expect("kept");
+        let known = solver("2", GCC).find(asked);
+        assert_eq!(known.as_deref(), Some("CONFIG_A=y\n"));
+        let other = solver("3", "gcc\t15.1\tamd64\tgcc\t15.1\n");
+        assert_eq!(other.find(asked), None, "other tools");
     }
 }

@@ -125,9 +125,9 @@ impl<'a> Proof<'a> {
         }
         if let Some(cache) = self.cache() {
             rows.push(row("compiler cache", cache.to_string()));
-            let servers = cache.servers.iter();
-            rows.extend(servers.map(|server| row("shared cache", server.to_string())));
         }
+        let servers = self.run.servers.iter().filter(|_| self.fresh);
+        rows.extend(servers.map(|server| row("shared cache", server.to_string())));
         let hosts = self.run.hosts.iter().filter(|_| self.fresh);
         rows.extend(hosts.map(|host| row("compile host", host.to_string())));
         if let Some(timings) = self.timings {

@@ -8,7 +8,6 @@ use super::{Session, outlook};
 use crate::artefact::{BuildId, Change};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::pipeline::Step;
 use crate::pipeline::verify::{self, Check, Difference, Rebuilt, Status};
 use crate::report::size;
 use crate::settings::Overrides;
@@ -26,8 +25,8 @@ pub(super) fn verify(session: &Session<'_>, args: VerifyArgs) -> Result<Exit, Er
     })?;
     if args.rebuild {
         if session.global.dry_run {
-            let what = "build it again in a fresh folder and compare every file".to_owned();
-            outlook::show(session, &[Step::planned("verify", vec![what])], None);
+            let step = verify::rebuild_outlook(&session.context, &args.build)?;
+            outlook::show(session, &[step], None);
             return Ok(Exit::Done);
         }
         let rebuilt = verify::rebuild(&session.context, &settings, &args.build)?;
@@ -84,6 +83,7 @@ fn show_rebuilt(session: &Session<'_>, rebuilt: &Rebuilt) -> Exit {
         built_with: &'a [Change],
         kept: Option<String>,
         diffoscope: bool,
+        random_key: bool,
     }
     let answer = Answer {
         build: rebuilt.build.id(),
@@ -96,6 +96,7 @@ fn show_rebuilt(session: &Session<'_>, rebuilt: &Rebuilt) -> Exit {
             .as_ref()
             .map(|folder| folder.display().to_string()),
         diffoscope: rebuilt.diffoscope,
+        random_key: rebuilt.random_key,
     };
     let mut text = match answer.identical {
         true => format!(
@@ -110,6 +111,11 @@ fn show_rebuilt(session: &Session<'_>, rebuilt: &Rebuilt) -> Exit {
     };
     for change in &rebuilt.with {
         text.push_str(&format!("built with another {change}\n"));
+    }
+    if rebuilt.random_key && !answer.identical {
+        text.push_str(
+            "MODULE_SIG: each build signs its modules with a key of its own, so image and modules must differ\n",
+        );
     }
     if let Some(folder) = &answer.kept {
         text.push_str(&format!("the new files are in {folder}\n"));

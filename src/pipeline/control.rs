@@ -37,7 +37,7 @@ pub fn boot_with_control(
     name: &BuildRef,
     control: &Control,
 ) -> Result<Controlled, Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = boot_test_of(context, settings, &builder, &build)?;
@@ -67,7 +67,7 @@ pub fn boot_report(
     settings: &Settings,
     name: &BuildRef,
 ) -> Result<(Build, BootReport), Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = known_report(context, settings, &builder, &build)?;

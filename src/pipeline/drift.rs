@@ -10,7 +10,7 @@ use super::prepared::{Prepared, wishes};
 use super::{Context, host_arch};
 use crate::artefact::{Build, BuildRef, Store};
 use crate::error::Error;
-use crate::files::{self, Lock};
+use crate::files;
 use crate::kconfig::drift::{Drift, Release, Reviews, Side};
 use crate::kconfig::{
     Audit, ConfigFile, Finding, Fragment, KconfigError, Profiles, Request, SymbolIndex, TreeFacts,
@@ -64,10 +64,7 @@ pub fn drift(
     let writes = [old, new]
         .into_iter()
         .any(|side| matches!(side, Version::Tag(_)));
-    let _lock = match writes {
-        true => Some(Lock::take(&context.home.lock())?),
-        false => None,
-    };
+    let _locks = writes.then(|| context.locks()).transpose()?;
     let old = Ground::of(context, settings, old)?;
     let new = Ground::of(context, settings, new)?;
     Ok(Drifted {

@@ -65,6 +65,12 @@ impl Context {
         Lock::wait(&self.home.lock(), &|| self.waits())
     }
 
+    /// The same, and that of the cache, for who works there too.
+    fn locks(&self) -> Result<[Lock; 2], LockError> {
+        let cache = || Lock::wait(&self.home.cache_lock(), &|| self.waits());
+        Ok([self.lock()?, cache()?])
+    }
+
     fn waits(&self) {
         self.reporter
             .note("another wslk is at work: waiting a few seconds for it");
@@ -119,7 +125,7 @@ pub fn fetch(
     settings: &Settings,
     want: Option<TagQuery>,
 ) -> Result<SourceTree, Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     fetch_locked(context, settings, want)
 }
 
@@ -129,7 +135,7 @@ pub fn configure(
     settings: &Settings,
     want: Option<TagQuery>,
 ) -> Result<Configured, Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let prepared = Prepared::new(context, settings, want)?;
     let config = prepared.configure(context, settings)?;
     Ok(Configured {
@@ -145,7 +151,7 @@ pub fn explain(
     want: Option<TagQuery>,
     symbol: &Symbol,
 ) -> Result<Card, Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     Prepared::new(context, settings, want)?.explain(context, settings, symbol)
 }
 
@@ -159,7 +165,7 @@ pub fn build(
     want: Option<TagQuery>,
     extras: Extras,
 ) -> Result<Built, Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let timing = extras.timings.then(Timing::start);
     let watched = timing.as_ref().map(|timing| timing.watched(context));
     let context = watched.as_ref().unwrap_or(context);
@@ -192,7 +198,7 @@ pub fn boot(
     settings: &Settings,
     name: &BuildRef,
 ) -> Result<(Build, BootReport), Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let report = boot_test(context, settings, &builder, &build)?;

@@ -186,7 +186,7 @@ impl Prepared {
     ) -> Result<(KconfigDoor<'_>, KernelConfig), Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, &tree);
+        let (door, request) = self.config_request(context, &tree)?;
         let resolved = || kconfig::resolve(&request, &door, &context.reporter);
         let config = context.reporter.timed("config", resolved);
         self.shelves.tell(&context.reporter);
@@ -201,7 +201,7 @@ impl Prepared {
     ) -> Result<kconfig::Configured, Error> {
         self.builder.remove_leftovers(&context.reporter)?;
         let tree = self.patched(context, settings)?;
-        let (door, request) = self.config_request(context, &tree);
+        let (door, request) = self.config_request(context, &tree)?;
         let configured = kconfig::configure(&request, &door, &context.reporter);
         self.shelves.tell(&context.reporter);
         Ok(configured?)
@@ -231,21 +231,17 @@ impl Prepared {
         &self,
         context: &Context,
         tree: &SourceTree,
-    ) -> (KconfigDoor<'_>, ConfigRequest) {
+    ) -> Result<(KconfigDoor<'_>, ConfigRequest), Error> {
         context.reporter.stage(
             "config",
             format!("{}, profile {}", tree.version, self.profile),
         );
         let id = tree.tree.to_string();
         let key = BuildPlan::key(&id, &self.builder, self.arch);
-        let door = KconfigDoor(KconfigSolver::new(
-            &self.builder,
-            &tree.root,
-            context.home.work().join("config").join(&key),
-            context.home.answers().join(&key),
-            Arc::clone(&self.shelves),
-            self.arch,
-        ));
+        let work = context.home.work().join("config").join(key);
+        let solver = KconfigSolver::new(&self.builder, &tree.root, work, self.arch);
+        let answers = context.home.answers();
+        let door = KconfigDoor(solver.with_answers(&id, &answers, Arc::clone(&self.shelves))?);
         let request = ConfigRequest {
             tree: TreeFacts::new(&tree.root, id, tree.series(), self.arch),
             base: self.base.clone(),
@@ -254,7 +250,7 @@ impl Prepared {
             guards: self.guards.clone(),
             index_cache: context.home.indices(),
         };
-        (door, request)
+        Ok((door, request))
     }
 
     /// The configuration of a tree that is still what was fetched: the compiler reads what lies on the disk now,
@@ -304,13 +300,13 @@ impl Prepared {
         context.reporter.stage("artefacts", self.id.to_string());
         let draft = store.draft(&self.id)?;
         self.fill(context, &draft, &config, &compiled)?;
+        if let Some(kernels) = &kernels {
+            keep(&context.reporter, kernels, &plan, &compiled);
+        }
         let run = self.run_details(&compiled, started);
         let manifest = self.manifest(compiled.release.clone())?;
         let published = || draft.publish(manifest, run);
         let build = context.reporter.timed("publish", published)?;
-        if let Some(kernels) = &kernels {
-            keep(&context.reporter, kernels, &plan, &compiled);
-        }
         self.tell(&context.reporter);
         Ok(Made {
             build,
@@ -347,6 +343,7 @@ impl Prepared {
             seconds: started.elapsed().as_secs_f64(),
             finished: 0,
             cache: compiled.stats.cache.clone(),
+            servers: self.shelves.stats(),
             hosts: compiled.stats.hosts.clone(),
             taken: compiled.stats.taken,
         }

@@ -21,7 +21,7 @@ pub fn boot_tampered(
     settings: &Settings,
     name: &BuildRef,
 ) -> Result<(Build, Tampered), Error> {
-    let _lock = context.lock()?;
+    let _locks = context.locks()?;
     let build = Store::new(&context.home).find(name)?;
     let builder = builder(context, settings)?;
     let alone = known_report(context, settings, &builder, &build)?;
@@ -32,7 +32,7 @@ pub fn boot_tampered(
         },
         ..settings.clone()
     };
-    let scratch = files::scratch(context.home.cache(), "tampered-")?;
+    let scratch = files::only_scratch(context.home.cache(), "tampered-")?;
     let tampered = boot_test_into(scratch.path(), context, &settings, &builder, &build)?;
     let smoke = |report: BootReport| report.smoke.unwrap_or_default();
     Ok((build, Tampered::new(&smoke(alone), &smoke(tampered))))

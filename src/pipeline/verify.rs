@@ -8,7 +8,7 @@ mod again;
 
 use serde::Serialize;
 
-pub use self::again::{Difference, Rebuilt, VerifyError, rebuild};
+pub use self::again::{Difference, Rebuilt, VerifyError, rebuild, rebuild_outlook};
 use super::Context;
 use crate::artefact::sums::{self, SUMS};
 use crate::artefact::{Build, BuildRef, Store};

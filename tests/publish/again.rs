@@ -26,7 +26,7 @@ MODULES = $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
 
 olddefconfig modules:
 	@:
-syncconfig:
+include/config/auto.conf include/generated/autoconf.h &:
 	@mkdir -p $(O)/include/generated
 	@echo > $(O)/include/generated/autoconf.h
 bzImage:
@@ -39,7 +39,7 @@ bzImage:
 modules_install:
 	@mkdir -p $(MODULES)
 	@cd $(MODULES) && touch modules.dep modules.order modules.builtin modules.builtin.modinfo
-.PHONY: olddefconfig syncconfig modules bzImage modules_install
+.PHONY: olddefconfig modules bzImage modules_install
 ";
 
 /// A tree that passes for a kernel's, with all options that WSL needs.

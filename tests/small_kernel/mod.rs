@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use wslk::build::{
     self, BuildPlan, Builder, CompileHost, Compiled, CompilerCache, Engine, EngineChoice, Image,
-    Limits, Recipe, SharedCache, Shelves,
+    Limits, Recipe, ServerStats, SharedCache, Shelves,
 };
 use wslk::digest::Sha256;
 use wslk::exec::Duct;
@@ -31,7 +31,7 @@ CC ?= gcc
 $(O)/%.o: %.c
 	@echo '  CC      $*.o'
 	@cd $(O) && $(CC) -Wp,-MMD,.$*.o.d -I$(CURDIR) -include include/generated/autoconf.h -O2 FLAGS -c -o $*.o $(CURDIR)/$*.c
-syncconfig:
+include/config/auto.conf include/generated/autoconf.h &:
 	@mkdir -p $(O)/include/generated $(O)/include/config
 	@printf '/*\n * Linux/x86 6.1.0 Kernel Configuration\n */\n' >$(O)/include/generated/autoconf.h
 	@echo 6.1.0-test >$(O)/include/config/kernel.release
@@ -72,6 +72,7 @@ pub struct Built {
     pub bytes: Sha256,
     pub compiled: Compiled,
     pub log: String,
+    pub servers: Vec<ServerStats>,
     pub warnings: Vec<String>,
     pub time: Duration,
 }
@@ -184,6 +185,7 @@ impl Yard {
         let compiled = compiled.expect("builds, whatever others do");
         let warnings = ear.warnings.lock().expect("whole").clone();
         Built {
+            servers: shelves.stats(),
             bytes: Sha256::of_file(&compiled.bzimage).expect("there"),
             log: fs::read_to_string(&compiled.log).expect("a log"),
             compiled,

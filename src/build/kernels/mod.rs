@@ -114,8 +114,7 @@ impl Kernels {
         taken: Taken,
         started: Instant,
     ) -> Option<Compiled> {
-        files::sweep_scratch(&plan.work, LITTER).ok()?;
-        let folder = files::scratch(&plan.work, LITTER).ok()?;
+        let folder = files::only_scratch(&plan.work, LITTER).ok()?;
         let release = archive::unpack(packed, folder.path()).ok()?;
         if !release.ends_with(&plan.localversion) {
             return None;
@@ -153,6 +152,8 @@ impl Kernels {
         }
         let digest = self.digest(plan);
         let packed = archive::pack(compiled).map_err(failed)?;
+        // Half an archive of a wslk that was killed counts for no room.
+        files::sweep(&self.folder)?;
         files::replace(&self.path(digest), &packed)?;
         make_room(&self.folder, ROOM);
         self.lend(digest, &packed);

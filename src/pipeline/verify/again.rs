@@ -12,13 +12,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::prepared::Prepared;
-use super::super::{Context, builder, fetch_locked};
+use super::super::{Context, Step, builder, fetch_locked};
 use crate::artefact::{self, Build, BuildRef, Change, Output, Store};
 use crate::build::SharedCache;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::exec::Cmd;
-use crate::files::{self, FileError, Lock};
+use crate::files::{self, FileError};
 use crate::home::Home;
 use crate::kconfig::Base;
 use crate::settings::Settings;
@@ -90,14 +90,23 @@ pub struct Rebuilt {
     pub kept: Option<PathBuf>,
     /// Whether diffoscope, where it is installed, has left its reports there.
     pub diffoscope: bool,
+    /// Whether the modules are signed with a key that each build makes for itself: then image and modules must differ.
+    pub random_key: bool,
+}
+
+/// What [`rebuild`] would do with a build that is there.
+pub fn rebuild_outlook(context: &Context, name: &BuildRef) -> Result<Step, Error> {
+    let id = Store::new(&context.home).find(name)?.id().clone();
+    let what = format!("build {id} again in a fresh folder and compare every file");
+    Ok(Step::planned("verify", vec![what]))
 }
 
 /// Makes a build again and compares it.
 pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Result<Rebuilt, Error> {
-    let _lock = Lock::take(&context.home.lock())?;
+    let _locks = context.locks()?;
     let build = Store::new(&context.home).find(name)?;
     build.verify()?;
-    let scratch = files::scratch(context.home.cache(), "verify-")?;
+    let scratch = files::only_scratch(context.home.cache(), "verify-")?;
     let elsewhere = Context {
         home: Home::new(context.home.root(), scratch.path().join("cache")),
         ..context.clone()
@@ -120,12 +129,21 @@ pub fn rebuild(context: &Context, settings: &Settings, name: &BuildRef) -> Resul
     };
     Ok(Rebuilt {
         files: build.manifest().outputs.len(),
+        random_key: signs_with_random_key(&build)?,
         build,
         differences,
         with,
         kept,
         diffoscope,
     })
+}
+
+/// Whether kbuild made a key for this build alone, and signed all modules with it
+/// (Documentation/admin-guide/module-signing.rst).
+fn signs_with_random_key(build: &Build) -> Result<bool, FileError> {
+    let config = files::read(&build.folder().join(artefact::CONFIG))?;
+    let is_set = |setting: &str| config.lines().any(|line| line == setting);
+    Ok(is_set("CONFIG_MODULE_SIG=y") && is_set("CONFIG_MODULE_SIG_KEY=\"certs/signing_key.pem\""))
 }
 
 /// The settings with which it was built, as far as the build tells; no cache that may hold what it, or anybody,
