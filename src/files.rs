@@ -190,6 +190,13 @@ pub fn remove_if_there(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Has the system write everything to the disk that a folder is on.
+pub fn flush_disk(folder: &Path) -> Result<(), FileError> {
+    File::open(folder)
+        .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+        .map_err(|source| FileError::new("flush", folder, source))
+}
+
 /// Has the system write a folder and all in it to the disk: a rename must never be there before its content.
 pub fn flush(folder: &Path) -> Result<(), FileError> {
     let error = |source| FileError::new("flush", folder, source);

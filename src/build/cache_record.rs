@@ -45,7 +45,7 @@ pub(super) fn explain(
     if !asked.values().any(|missed| *missed) {
         return Vec::new();
     }
-    let Ok(objects) = objects::noted(plan) else {
+    let Ok(objects) = objects::noted(plan).map(|noted| noted.objects) else {
         return Vec::new();
     };
     let now = snapshot(plan, cache, &objects, release);

@@ -32,6 +32,7 @@ mod run;
 mod socket;
 mod solver;
 mod trace;
+mod turned;
 mod underway;
 mod units;
 

@@ -23,7 +23,7 @@ use super::trace::{Recorder, Trace};
 use super::underway::Underway;
 use super::{
     BuildError, Builder, CacheStats, CompilerCache, HostStats, Shelves, Taken, cache_record,
-    ccache_log, objects, units,
+    ccache_log, objects, turned, units,
 };
 
 /// What a compilation leaves, all of it below the plan's work folder.
@@ -125,6 +125,10 @@ fn begin(plan: &BuildPlan, reporter: &Reporter) -> Result<(Underway, HashSet<Str
         ));
     }
     prepare(plan)?;
+    let turned = turned::spare(plan)?;
+    if turned.options > 0 {
+        reporter.detail(turned.to_string());
+    }
     let kept = objects::units(&plan.tree())?;
     if !kept.is_empty() {
         reporter.note(format!(
@@ -150,6 +154,8 @@ fn prepare(plan: &BuildPlan) -> Result<(), BuildError> {
     let before = files::read_if_there(&path)?;
     if before.as_deref() != Some(&plan.config) {
         files::replace(&path, &plan.config)?;
+        // Made at the very end, so what packs all headers (IKHEADERS) finds it only where make has been before.
+        files::remove_if_there(&plan.tree().join("include/generated/utsversion.h"))?;
         // Also of a build that did not end well.
         if let Some(before) = before {
             remember_units(plan, &before);

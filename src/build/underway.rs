@@ -57,12 +57,16 @@ fn remove_doubtful(tree: &Path) -> Result<u64, FileError> {
     let Some(last) = written.iter().map(|(time, _)| *time).max() else {
         return Ok(0);
     };
-    let config = tree.join(".config");
+    let (config, settings) = (tree.join(".config"), tree.join("include/config"));
     let mut removed = 0;
     for (time, path) in written {
         let age = last.duration_since(time).unwrap_or_default();
         if age <= DOUBTFUL && path != config {
-            fs::remove_file(&path).map_err(|source| FileError::new("remove", &path, source))?;
+            // make hears of options by these files, and of one without its file only if kconfig forgets all.
+            if path.starts_with(&settings) {
+                files::remove_if_there(&settings.join("auto.conf"))?;
+            }
+            files::remove_if_there(&path)?;
             removed += 1;
         }
     }
@@ -141,6 +145,23 @@ mod tests {
         assert_eq!(left(&tree), [".config", "kernel/old.o"]);
         again.settle(Some(137)).expect("settled");
         assert!(work.path().join(MARK).exists());
+    }
+
+    #[test]
+    fn an_option_that_loses_its_file_has_kconfig_forget_all() {
+        for (age, left_there) in [(1, false), (100, true)] {
+            let work = tempfile::tempdir().expect("a folder");
+            let files = [
+                ("include/config/Z", age),
+                ("include/config/auto.conf", 500),
+                ("last.o", 0),
+            ];
+            let tree = tree(work.path(), &files);
+            let (killed, _) = Underway::begin(work.path(), &tree).expect("marked");
+            drop(killed);
+            let (_next, _) = Underway::begin(work.path(), &tree).expect("marked");
+            assert_eq!(tree.join("include/config/auto.conf").exists(), left_there);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::kconfig::{Arch, Base, Fragment};
 use crate::source::{PatchSet, SourceTree};
 
 /// Raised whenever wslk itself would build something else from the same inputs.
-const METHOD: &str = "2";
+const METHOD: &str = "3";
 
 /// What the inputs are made from.
 #[derive(Debug)]

@@ -83,7 +83,14 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Work on many files at once: reading, hashing, writing.
     (
         "rayon",
-        &["source", "kconfig", "build/cache_record", "artefact"],
+        &[
+            "source",
+            "kconfig",
+            "build/cache_record",
+            "build/objects",
+            "build/turned",
+            "artefact",
+        ],
     ),
     (
         "reqwest",

@@ -164,6 +164,86 @@ fn a_kernel_without_unix_diag_fails(story: &Story, good: &Path) -> PathBuf {
     folders.find(stock).expect("kept")
 }
 
+/// The unfit kernel's tree is gone on from, with a module for what was built in: an option that most networking code
+/// asks for, and nearly all of it sees no difference. Some of that is compiled after all, to compare.
+fn what_sees_no_difference_is_not_compiled_again(story: &Story, unfit: &Path) {
+    let text = fs::read_to_string(unfit.join("config")).expect("there");
+    let turned = text.replace("CONFIG_IPV6_SIT=y", "CONFIG_IPV6_SIT=m");
+    assert_ne!(text, turned);
+    let base = story.folder.join("turned.config");
+    fs::write(&base, turned).expect("written");
+    let base = base.to_str().expect("text");
+    let args = [
+        "--profile",
+        "stock",
+        "--base-config",
+        base,
+        "--no-boot",
+        "--verbose",
+    ];
+    let output = story.build(&args).output().expect("starts");
+    let talk = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{talk}");
+    let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    let missed = document["run"]["cache"]["misses"]
+        .as_u64()
+        .expect("a number");
+    let tree = build_tree(&story.folder.join("cache/wslk/work"));
+    let spared: Vec<String> = asking(&tree, "IPV6_SIT");
+    eprintln!(
+        "{} objects ask for IPV6_SIT, {missed} compiled",
+        spared.len()
+    );
+    assert!(spared.len() > 100 && missed < 60, "{talk}");
+    // Not all, for the time it takes.
+    let some: Vec<&String> = spared.iter().step_by(spared.len() / 20).collect();
+    let read = |name: &&String| fs::read(tree.join(name)).expect("an object");
+    let before: Vec<Vec<u8>> = some.iter().map(read).collect();
+    for name in &some {
+        fs::remove_file(tree.join(name)).expect("removed");
+    }
+    let names: Vec<&str> = some.iter().map(|name| name.as_str()).collect();
+    let again = talk
+        .lines()
+        .find(|line| line.contains(" V=1 bzImage modules"));
+    let again = again.expect("the command that compiles it again");
+    let again = again
+        .replace("--tty --interactive ", "")
+        .replace("V=1 bzImage modules", &names.join(" "));
+    Command::new("sh").args(["-c", &again]).assert().success();
+    let after: Vec<Vec<u8>> = some.iter().map(read).collect();
+    for ((name, before), after) in some.iter().zip(before).zip(after) {
+        assert!(before == after, "{name} would be another");
+    }
+}
+
+/// The build tree of the kernel that was compiled last.
+fn build_tree(work: &Path) -> PathBuf {
+    let folders = fs::read_dir(work).expect("work");
+    let trees = folders.map(|entry| entry.expect("an entry").path().join("tree"));
+    let configured = |tree: &PathBuf| tree.join(".config").is_file();
+    trees.into_iter().find(configured).expect("a build tree")
+}
+
+/// The objects below `net` that kbuild noted to hang on an option.
+fn asking(tree: &Path, option: &str) -> Vec<String> {
+    let mark = format!("$(wildcard include/config/{option})");
+    let found = Command::new("grep")
+        .args(["-rlF", "--include=.*.o.cmd", &mark, "net"])
+        .current_dir(tree)
+        .output()
+        .expect("grep");
+    let name = |path: &str| {
+        let (folder, file) = path.rsplit_once('/')?;
+        let object = file.strip_prefix('.')?.strip_suffix(".cmd")?;
+        let path = format!("{folder}/{object}");
+        // Those of a module are compiled with other arguments.
+        (!path.contains("/sit")).then_some(path)
+    };
+    let listed = String::from_utf8(found.stdout).expect("text");
+    listed.lines().filter_map(name).collect()
+}
+
 /// The unfit kernel as control: what it cannot do is what the good one adds.
 fn a_control_shows_what_a_kernel_adds(story: &Story, good: &Path, unfit: &Path) {
     let name = |folder: &Path| folder.file_name().expect("a name").to_owned();
@@ -265,6 +345,7 @@ fn from_a_source_to_a_kernel_that_is_proved() {
     no_tampered_victim_passes(&story, &good);
     let unfit = a_kernel_without_unix_diag_fails(&story, &good);
     a_control_shows_what_a_kernel_adds(&story, &good, &unfit);
+    what_sees_no_difference_is_not_compiled_again(&story, &unfit);
     trial::real_kernels_are_tried(folder.path(), &good, &unfit);
     if slow != "all" {
         // Each tag has a release of its own, which every object depends on: nothing comes from the compiler cache.
